@@ -1,0 +1,20 @@
+"""The co-partitioned topics and what each carries."""
+
+IMPRESSIONS = "impressions"
+CLICKS = "clicks"
+LEADS = "leads"
+CONVERSIONS = "conversions"
+CREDIT_REQUESTS = "credit-requests"
+
+TOUCH_TOPICS = (IMPRESSIONS, CLICKS, LEADS)
+EVENT_TOPICS = (*TOUCH_TOPICS, CONVERSIONS)
+TOPICS = (*EVENT_TOPICS, CREDIT_REQUESTS)
+
+KIND_OF_TOPIC = {
+    IMPRESSIONS: "impression",
+    CLICKS: "click",
+    LEADS: "lead",
+    CONVERSIONS: "conversion",
+    CREDIT_REQUESTS: "credit-request",
+}
+TOPIC_OF_KIND = {kind: topic for topic, kind in KIND_OF_TOPIC.items()}
