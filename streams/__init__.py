@@ -1,0 +1,1 @@
+"""The worker: record batches from Kafka through pure columnar steps into the journal."""

@@ -1,0 +1,31 @@
+"""What a worker can be told."""
+
+from dataclasses import dataclass
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Settings of one worker. Times in the unit the name ends in; sizes in rows or bytes."""
+
+    bootstrap: str
+    group: str = "funnel"
+    partitions: int = 4
+    session_timeout_seconds: float = 6.0
+    fetch_wait_ms: int = 20
+    fetch_bytes: int = 2 * 1024 * 1024
+    flush_rows: int = 50_000
+    flush_ms: int = 500
+    dedup_window_ms: int = DAY_MS
+    hot_window_ms: int = DAY_MS
+    lookback_ms: int = 30 * DAY_MS
+    max_ids: int = 100_000_000
+    align_slack_ms: int = 2_000
+    align_hold_ms: int = 3_000
+    derive_seconds: float = 1.0
+    stop_seconds: float = 20.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    geo_country_mmdb: str = ""
+    geo_asn_mmdb: str = ""

@@ -1,0 +1,1 @@
+"""What a worker remembers, per partition number, in memory: columns, not objects."""

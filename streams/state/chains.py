@@ -1,0 +1,113 @@
+"""An index from 64-bit hashes to row numbers, several rows per hash, in the manner of a chained hash table."""
+
+from dataclasses import dataclass, field
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+I32 = npt.NDArray[np.int32]
+_SMALLEST = 1 << 12
+
+
+@numba.njit(cache=True, nogil=True)
+def _link(keys: U64, heads: I32, following: I32, hashes: U64, first_row: int) -> int:
+    mask = np.uint64(len(keys) - 1)
+    made = 0
+    for place in range(len(hashes)):
+        if hashes[place] == 0:
+            continue
+        slot = hashes[place] & mask
+        while keys[slot] != 0 and keys[slot] != hashes[place]:
+            slot = (slot + np.uint64(1)) & mask
+        if keys[slot] == 0:
+            keys[slot] = hashes[place]
+            heads[slot] = -1
+            made += 1
+        following[first_row + place] = heads[slot]
+        heads[slot] = first_row + place
+    return made
+
+
+@numba.njit(cache=True, nogil=True)
+def _head(keys: U64, heads: I32, wanted: np.uint64) -> int:
+    mask = np.uint64(len(keys) - 1)
+    slot = wanted & mask
+    while keys[slot] != 0:
+        if keys[slot] == wanted:
+            return int(heads[slot])
+        slot = (slot + np.uint64(1)) & mask
+    return -1
+
+
+@dataclass(slots=True)
+class Chains:
+    """Row numbers by hash. Rows are added in order, from 0; a hash of 0 means that the row has no key."""
+
+    rows: int = 0
+    distinct: int = 0
+    _keys: U64 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.uint64))
+    _heads: I32 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.int32))
+    _next: I32 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.int32))
+
+    def add(self, hashes: U64) -> None:
+        """Add one row per hash."""
+        end = self.rows + len(hashes)
+        if end > len(self._next):
+            self._next = np.resize(self._next, max(end, 2 * len(self._next)))
+        if 2 * (self.distinct + len(hashes)) > len(self._keys):
+            self._grow(len(hashes))
+        self.distinct += int(_link(self._keys, self._heads, self._next, hashes, self.rows))
+        self.rows = end
+
+    def find(self, wanted: int) -> list[int]:
+        """Return the rows added under ``wanted``, newest first."""
+        row = int(_head(self._keys, self._heads, np.uint64(wanted)))
+        found = []
+        while row >= 0:
+            found.append(row)
+            row = int(self._next[row])
+        return found
+
+    def contains(self, wanted: U64) -> npt.NDArray[np.bool_]:
+        """Return per hash whether a row was added under it."""
+        out = np.zeros(len(wanted), dtype=np.bool_)
+        _contains(self._keys, wanted, out)
+        return out
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._keys.nbytes + self._heads.nbytes + self._next.nbytes
+
+    def _grow(self, more: int) -> None:
+        size = len(self._keys)
+        while size < 3 * (self.distinct + more):
+            size *= 2
+        used = self._keys != 0
+        keys, heads = self._keys[used], self._heads[used]
+        self._keys = np.zeros(size, dtype=np.uint64)
+        self._heads = np.zeros(size, dtype=np.int32)
+        _place(self._keys, self._heads, keys, heads)
+
+
+@numba.njit(cache=True, nogil=True)
+def _place(keys: U64, heads: I32, old_keys: U64, old_heads: I32) -> None:
+    mask = np.uint64(len(keys) - 1)
+    for place in range(len(old_keys)):
+        slot = old_keys[place] & mask
+        while keys[slot] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        keys[slot] = old_keys[place]
+        heads[slot] = old_heads[place]
+
+
+@numba.njit(cache=True, nogil=True)
+def _contains(keys: U64, wanted: U64, out: npt.NDArray[np.bool_]) -> None:
+    mask = np.uint64(len(keys) - 1)
+    for place in range(len(wanted)):
+        slot = wanted[place] & mask
+        while keys[slot] != 0 and keys[slot] != wanted[place]:
+            slot = (slot + np.uint64(1)) & mask
+        out[place] = wanted[place] != 0 and keys[slot] == wanted[place]

@@ -1,0 +1,70 @@
+"""64-bit hashes of strings and ids, for tables in memory."""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+U64 = npt.NDArray[np.uint64]
+
+_M1 = np.uint64(0xFF51AFD7ED558CCD)
+_M2 = np.uint64(0xC4CEB9FE1A85EC53)
+_SEED = np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def finalised(h: int) -> int:
+    """MurmurHash3's 64-bit finaliser (public domain, Austin Appleby): every input bit moves every output bit."""
+    h ^= h >> np.uint64(33)
+    h *= _M1
+    h ^= h >> np.uint64(33)
+    h *= _M2
+    h ^= h >> np.uint64(33)
+    return h
+
+
+@numba.njit(cache=True, nogil=True)
+def _hash_strings(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], out: U64) -> None:
+    for row in range(len(out)):
+        start, end = offsets[row], offsets[row + 1]
+        h = _SEED ^ np.uint64(end - start)
+        word = np.uint64(0)
+        filled = 0
+        for place in range(start, end):
+            word |= np.uint64(data[place]) << np.uint64(8 * filled)
+            filled += 1
+            if filled == 8:
+                h = finalised(h ^ word)
+                word = np.uint64(0)
+                filled = 0
+        h = finalised(h ^ word ^ _M1)
+        out[row] = h if h != 0 and end > start else np.uint64(end > start)
+
+
+@numba.njit(cache=True, nogil=True)
+def _combine(high: U64, low: U64, out: U64) -> None:
+    for row in range(len(out)):
+        h = finalised(finalised(high[row] ^ _SEED) ^ low[row])
+        out[row] = h if h != 0 else np.uint64(1)
+
+
+def string_hashes(column: pl.Series) -> U64:
+    """Return a hash per string: 0 for the empty one, never 0 for another. Nulls count as empty."""
+    array = column.fill_null("").to_arrow()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    array = array.cast(pa.large_string())
+    out = np.empty(len(array), dtype=np.uint64)
+    _, offsets, data = array.buffers()
+    starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+    content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
+    _hash_strings(starts, content, out)
+    return out
+
+
+def id_hashes(high: U64, low: U64) -> U64:
+    """Return a hash, never 0, per 128-bit id given as two halves."""
+    out = np.empty(len(high), dtype=np.uint64)
+    _combine(high, low, out)
+    return out

@@ -1,0 +1,54 @@
+"""Everything remembered of one partition number across the co-partitioned topics."""
+
+from dataclasses import dataclass, field
+
+from schemas.topics import TOUCH_TOPICS
+from streams.settings import WorkerSettings
+from streams.state.ids import SeenIds
+from streams.state.requests import Requests
+from streams.state.touches import Touches
+from streams.state.transactions import Transactions
+
+BACKWARD_MS = 3600 * 1000
+"""How far record times may run backwards within a partition before an id could be forgotten early."""
+
+
+@dataclass(slots=True)
+class PartitionState:
+    """Ids seen per touch topic, touches, transactions counted here, requests credited here.
+
+    ``cold_floor`` is the record time (ms) below which facts are in the journal only; None if the journal holds nothing older.
+    """
+
+    ids: dict[str, SeenIds]
+    touches: Touches = field(default_factory=Touches)
+    transactions: Transactions = field(default_factory=Transactions)
+    requests: Requests = field(default_factory=Requests)
+    cold_floor: int | None = None
+    newest: int = 0
+    swept_at: int = 0
+
+    def sweep(self, hot_window: int) -> None:
+        """Forget what is older than ``hot_window`` (ms) once a tenth of it has gone by since the last time."""
+        if self.swept_at == 0:
+            self.swept_at = self.newest
+        if self.newest - self.swept_at < hot_window // 10:
+            return
+        floor = self.newest - hot_window
+        self.touches.expire(floor)
+        self.transactions.expire(floor)
+        self.requests.expire(floor)
+        self.cold_floor = max(floor, self.cold_floor or floor)
+        self.swept_at = self.newest
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in columns (ids and touches)."""
+        return self.touches.nbytes + sum(seen.nbytes for seen in self.ids.values())
+
+
+def empty_partition(settings: WorkerSettings) -> PartitionState:
+    """Return a partition that has seen nothing."""
+    return PartitionState(
+        {topic: SeenIds(settings.dedup_window_ms, BACKWARD_MS, settings.max_ids) for topic in TOUCH_TOPICS}
+    )

@@ -1,0 +1,53 @@
+"""Transactions a partition counts: their accepted events, and what arrives of them again."""
+
+from dataclasses import dataclass, field
+
+from streams.state.ids import CONFLICT, DUPLICATE, NEW
+from streams.steps.count import StatusEvent, TransactionState, fold
+
+TransactionKey = tuple[str, str]
+"""Partner and the partner's transaction id."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """At most one accepted event per status. ``seen_at`` is the newest record time (ms)."""
+
+    seen_at: int
+    events: list[StatusEvent] = field(default_factory=list)
+    contents: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Transactions:
+    """The transactions in memory, by key."""
+
+    by_key: dict[TransactionKey, Transaction] = field(default_factory=dict)
+
+    def restore(self, key: TransactionKey, event: StatusEvent, content: int, record_time: int) -> None:
+        """Put back an event that the journal holds; one that is here already changes nothing."""
+        transaction = self.by_key.setdefault(key, Transaction(record_time))
+        if event.status not in transaction.contents:
+            transaction.events.append(event)
+            transaction.contents[event.status] = content
+            transaction.seen_at = max(transaction.seen_at, record_time)
+
+    def verdict(self, key: TransactionKey, status: str, content: int) -> int:
+        """Return NEW, DUPLICATE or CONFLICT for an event: a transaction takes each status once, for ever."""
+        transaction = self.by_key.get(key)
+        if transaction is None or status not in transaction.contents:
+            return NEW
+        return DUPLICATE if transaction.contents[status] == content else CONFLICT
+
+    def accept(
+        self, key: TransactionKey, event: StatusEvent, content: int, record_time: int
+    ) -> tuple[TransactionState | None, TransactionState]:
+        """Take a new event; return the state before (None if it is the first) and after it."""
+        transaction = self.by_key.setdefault(key, Transaction(record_time))
+        before = fold(transaction.events) if transaction.events else None
+        self.restore(key, event, content, record_time)
+        return before, fold(transaction.events)
+
+    def expire(self, floor: int) -> None:
+        """Forget transactions not seen since record time ``floor`` (ms): the journal has them."""
+        self.by_key = {key: held for key, held in self.by_key.items() if held.seen_at >= floor}

@@ -1,0 +1,289 @@
+"""Faust's aiokafka transport with record batches as messages.
+
+One Faust message is all that one fetch brought of one partition, as a `RawBatch`. What is taken next is decided by `streams.intake`;
+where reading starts is decided by the journal's fences (``positions``), never by committed offsets, which are written after each flush
+as a courtesy to lag monitors. aiokafka's private names used here are those of the pinned version.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import aiokafka
+import numpy as np
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from streams.intake import Alignment, Head, Holds, takeable
+from streams.settings import WorkerSettings
+from streams.steps.batch import RawBatch
+
+Positions = Callable[[frozenset[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
+"""Takes the assigned (topic, partition) pairs, makes the worker their owner, and returns the next offset to read of each."""
+
+STAY_IN_GROUP_SECONDS = 7 * 24 * 3600.0
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches in its own thread and hands out one `RawBatch` per partition and fetch."""
+
+    def __init__(self, *args: Any, settings: WorkerSettings, **kwargs: Any) -> None:
+        self.settings = settings
+        self.alignment = Alignment(settings.align_slack_ms, settings.align_hold_ms)
+        self.holds = Holds()
+        self.reached: dict[Any, int] = {}
+        super().__init__(*args, **kwargs)
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        """Our own settings: Faust fixes ``fetch_max_wait_ms`` at 1500, at which idle partitions hold up busy ones."""
+        settings = self.settings
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap,
+            client_id=f"{settings.group}-worker",
+            group_id=settings.group,
+            # Same-numbered partitions of all topics to one worker: ranges of equally many partitions coincide.
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_poll_interval_ms=int(STAY_IN_GROUP_SECONDS * 1000),
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            fetch_max_wait_ms=settings.fetch_wait_ms,
+            check_crcs=True,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 4),
+            rebalance_timeout_ms=30_000,
+            isolation_level="read_committed",
+        )
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
+        """Return ``{tp: [RawBatch]}`` of what may be taken now, waiting up to ``timeout`` seconds for it."""
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        deadline = time.monotonic() + (timeout or 0)
+        while True:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError
+            if fetcher._subscriptions.reassignment_in_progress:
+                await fetcher._subscriptions.wait_for_assignment()
+            with fetcher._subscriptions.fetch_context():
+                taken = self._take(consumer, active_partitions)
+            if taken or time.monotonic() >= deadline or not self.consumer.flow_active:
+                return taken
+            await self._wait_for_fetch(fetcher, deadline - time.monotonic())
+
+    async def _wait_for_fetch(self, fetcher: Any, seconds: float) -> None:
+        if fetcher._records:
+            # Something is buffered but held back: look again soon, whether or not more arrives.
+            seconds = min(seconds, 0.02)
+        waiter = fetcher._create_fetch_waiter()
+        done, pending = await asyncio.wait([waiter], timeout=max(seconds, 0.001))
+        for future in pending:
+            future.cancel()
+        for future in done:
+            future.result()
+
+    def _take(self, consumer: Any, active: Any) -> dict[Any, list[RawBatch]]:
+        fetcher = consumer._fetcher
+        self._raise_errors(fetcher)
+        heads = {tp: self._head(consumer, tp) for tp in consumer.assignment()}
+        allowed = takeable(heads, self.alignment, self.holds, time.monotonic() * 1000)
+        taken: dict[Any, list[RawBatch]] = {}
+        for tp in list(fetcher._records):
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            elif tp in allowed and (not active or tp in active):
+                batch = self._drain(fetcher, tp)
+                if batch is not None:
+                    taken[tp] = [batch]
+        return taken
+
+    @staticmethod
+    def _raise_errors(fetcher: Any) -> None:
+        for tp, result in list(fetcher._records.items()):
+            if not isinstance(result, FetchResult):
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+                result.check_raise()
+
+    def _head(self, consumer: Any, tp: Any) -> Head:
+        result = consumer._fetcher._records.get(tp)
+        highwater = consumer.highwater(tp)
+        state = consumer._subscription.subscription.assignment.state_value(tp)
+        position = state.position if state is not None and state.has_valid_position else None
+        behind = highwater is None or position is None or position < highwater
+        reached = self.reached.get(tp, 0)
+        first_time = None
+        if isinstance(result, FetchResult) and result.has_more():
+            first, _ = _peeked(result)
+            first_time = reached if first is None else int(first.timestamp)
+        return Head(first_time, reached, behind)
+
+    def _drain(self, fetcher: Any, tp: Any) -> RawBatch | None:
+        """Take everything buffered of ``tp`` as columns, without a record object per message."""
+        result = fetcher._records.pop(tp)
+        fetcher._notify(fetcher._wait_consume_future)
+        if not result.check_assignment(tp) or not result.has_more():
+            return None
+        batch = _columns(tp, result._partition_records, *_peeked(result))
+        result._update_position()
+        if batch is not None:
+            self.reached[tp] = int(batch.record_time[-1])
+        return batch
+
+    def forget(self, partitions: Iterable[Any]) -> None:
+        """Forget how far ``partitions`` had been read."""
+        for tp in partitions:
+            self.reached.pop(tp, None)
+            self.holds.since.pop(tp, None)
+
+
+def _peeked(result: Any) -> tuple[Any, int]:
+    """Return a fetch's first record (None if it has none: control batches only) and the offset after it.
+
+    The record is kept aside for `_columns`; to aiokafka the fetch looks untouched.
+    """
+    if not hasattr(result, "peeked"):
+        records = result._partition_records
+        # Raw records instead of a ConsumerRecord each; everything else of the iteration (CRC, transactions) stays aiokafka's.
+        records._consumer_record = lambda _tp, record: record
+        position = records.next_fetch_offset
+        first = next(records, None)
+        result.peeked = first, records.next_fetch_offset
+        # check_assignment() compares this with the partition's position.
+        records.next_fetch_offset = position
+    peeked: tuple[Any, int] = result.peeked
+    return peeked
+
+
+def _columns(tp: Any, records: Any, first: Any, next_offset: int) -> RawBatch | None:
+    records.next_fetch_offset = next_offset
+    if first is None:
+        return None
+    offsets, times, keys, values = [first.offset], [first.timestamp], [first.key], [first.value]
+    # A loop over records: aiokafka's parser has no columnar form.
+    for record in records:
+        offsets.append(record.offset)
+        times.append(record.timestamp)
+        keys.append(record.key)
+        values.append(record.value)
+    n = len(offsets)
+    return RawBatch(
+        topic=tp.topic,
+        partition=np.full(n, tp.partition, dtype=np.int32),
+        offset=np.array(offsets, dtype=np.int64),
+        record_time=np.array(times, dtype=np.int64),
+        value=values,
+        key=keys,
+    )
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer without its per-message bookkeeping.
+
+    Faust's acknowledgements and gaps can commit past work in flight, so none of it is used: `commit_flushed` is called with what a flush
+    has covered, one sequential line per partition.
+    """
+
+    settings: ClassVar[WorkerSettings]
+    positions: ClassVar[Positions]
+    drain: ClassVar[Callable[[], Awaitable[None]]]
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, settings=type(self).settings, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: RawBatch) -> ConsumerMessage:
+        return ConsumerMessage(
+            record.topic,
+            tp.partition,
+            int(record.offset[-1]),
+            int(record.record_time[-1]) / 1000.0,
+            0,
+            [],
+            None,
+            record,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to the fences and return them. Faust calls this at every rebalance, and again whenever its flow was stopped."""
+        assigned = self.assignment()
+        wanted = await type(self).positions(frozenset((tp.topic, tp.partition) for tp in assigned))
+        offsets = {tp: wanted[tp.topic, tp.partition] for tp in assigned}
+        thread: Any = self._thread
+        thread.forget(assigned)
+        await thread.seek_wait(offsets)
+        return offsets
+
+    async def perform_seek(self) -> None:
+        """Seek to the fences; what Faust thinks was read before them is void."""
+        self._read_offset.update(dict.fromkeys(await self.seek_to_committed()))
+
+    def track_message(self, message: Any) -> None:
+        """Do nothing: a message is done when the flush that covers it has landed."""
+
+    def ack(self, message: Any) -> bool:
+        """Do nothing: see `track_message`."""
+        message.acked = True
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Do nothing: gaps in a log (transactions, compaction) are covered by flush rows."""
+
+    async def wait_empty(self) -> None:
+        """Wait until what was taken has been flushed or given up."""
+        await type(self).drain()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Do nothing: see `commit_flushed`."""
+        return False
+
+    async def commit_flushed(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit the next offset to read per (topic, partition), for lag monitors. A failure is of no consequence."""
+        owned = self.assignment()
+        mine = {tp: offsets[tp.topic, tp.partition] for tp in owned if (tp.topic, tp.partition) in offsets}
+        if not mine:
+            return
+        thread: Any = self._thread
+        try:
+            await thread.call_thread(_commit, thread._ensure_consumer(), mine)
+        except KafkaError as error:
+            self.log.info("commit of courtesy failed: %r", error)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: Faust would warn of commits it does not make itself."""
+
+
+async def _commit(consumer: Any, offsets: Mapping[Any, int]) -> None:
+    await consumer.commit({aiokafka.TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
+
+
+class BatchTransport(driver.Transport):
+    """Faust's Kafka transport with `BatchConsumer`."""
+
+
+def batch_transport(
+    app: Any, settings: WorkerSettings, positions: Positions, drain: Callable[[], Awaitable[None]]
+) -> BatchTransport:
+    """Return a transport for ``app`` whose consumer starts where ``positions`` says and waits for ``drain`` before it lets go."""
+    consumer = type(
+        "WorkerConsumer",
+        (BatchConsumer,),
+        {"settings": settings, "positions": staticmethod(positions), "drain": staticmethod(drain)},
+    )
+    transport = type("WorkerTransport", (BatchTransport,), {"Consumer": consumer})
+    return transport(app.conf.broker, app)
