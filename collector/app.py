@@ -1,0 +1,115 @@
+"""The ASGI application: three endpoints for events, two for whoever watches over the process."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from collector.batch import events
+from collector.context import Context, make_context
+from collector.errors import FieldError, Refusal, Unavailable
+from collector.live import pixel, redirect
+from collector.producer import Producer
+from collector.request import (
+    Header,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    error_response,
+    json_response,
+    read_request,
+)
+from collector.settings import CollectorSettings
+from schemas.metrics import CollectorMetrics
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Endpoint = Callable[[Context, Request], Awaitable[Response]]
+_log = logging.getLogger(__name__)
+
+
+class Route(NamedTuple):
+    """An endpoint and the one method it takes; ``name`` is its label in metrics."""
+
+    method: str
+    name: str
+    endpoint: Endpoint
+
+
+async def healthz(_context: Context, _request: Request) -> Response:
+    """``GET /healthz``: the process answers."""
+    return json_response(200, {"status": "alive"})
+
+
+async def readyz(context: Context, _request: Request) -> Response:
+    """``GET /readyz``: 200 if the broker answers and has the topics, else 503."""
+    if await context.producer.ready():
+        return json_response(200, {"status": "ready"})
+    return json_response(503, {"status": "waiting for the broker and its topics"})
+
+
+ROUTES: Mapping[str, Route] = {
+    "/i.gif": Route("GET", "pixel", pixel),
+    "/c": Route("GET", "click", redirect),
+    "/events": Route("POST", "events", events),
+    "/healthz": Route("GET", "healthz", healthz),
+    "/readyz": Route("GET", "readyz", readyz),
+}
+
+
+def create_app(
+    settings: CollectorSettings, producer: Producer, metrics: CollectorMetrics, now: Callable[[], int]
+) -> App:
+    """Return the application. ``now`` gives the time in ms UTC. Its caller opens and closes the producer.
+
+    Raises ValueError where ``settings.trusted_proxies`` has what is no network.
+    """
+    context = make_context(settings, producer, metrics, now)
+    seconds = {route.name: metrics.request_seconds.labels(route.name) for route in ROUTES.values()}
+    inflight = metrics.inflight
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served")
+        route = ROUTES.get(scope["path"])
+        started = time.perf_counter()
+        inflight.inc()
+        try:
+            response = await _respond(context, route, scope, receive)
+        finally:
+            inflight.dec()
+        if route is not None:
+            seconds[route.name].observe(time.perf_counter() - started)
+        await _send(send, response)
+
+    return app
+
+
+async def _respond(context: Context, route: Route | None, scope: Scope, receive: Receive) -> Response:
+    try:
+        if route is None:
+            raise Refusal(404, "path", "is not served here", "not_found")
+        if scope["method"] != route.method:
+            allow: Header = (b"allow", route.method.encode())
+            raise Refusal(405, "method", f"is not {route.method}", "method", (allow,))
+        return await route.endpoint(context, read_request(scope, receive, context.now()))
+    except FieldError as error:
+        context.metrics.rejected.labels(error.reason).inc()
+        return error_response(400, error.field, error.message)
+    except Refusal as error:
+        context.metrics.rejected.labels(error.reason).inc()
+        return error_response(error.status, error.field, error.message, error.headers)
+    except Unavailable:
+        context.metrics.unavailable.inc()
+        retry_after: Header = (b"retry-after", str(context.settings.retry_after_seconds).encode())
+        return error_response(503, "broker", "has not acknowledged the event; send it again", (retry_after,))
+    except Exception:
+        _log.exception("%s %s failed", scope["method"], scope["path"])
+        return error_response(500, "server", "failed; the event may be lost")
+
+
+async def _send(send: Send, response: Response) -> None:
+    headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

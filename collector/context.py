@@ -1,0 +1,42 @@
+"""What every endpoint works with, made once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_network
+
+from collector.events import Event, to_record
+from collector.producer import Producer
+from collector.request import Network
+from collector.settings import CollectorSettings
+from schemas.metrics import CollectorMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Settings and what follows from them, the producer, the metrics, and the clock (``now``: ms UTC)."""
+
+    settings: CollectorSettings
+    producer: Producer
+    metrics: CollectorMetrics
+    now: Callable[[], int]
+    trusted_proxies: tuple[Network, ...]
+    token_digests: tuple[bytes, ...]
+
+
+def make_context(
+    settings: CollectorSettings, producer: Producer, metrics: CollectorMetrics, now: Callable[[], int]
+) -> Context:
+    """Return the context of an application. Raises ValueError where a trusted proxy is no network."""
+    trusted = tuple(ip_network(network, strict=False) for network in settings.trusted_proxies)
+    digests = tuple(sha256(token.encode()).digest() for token in settings.tokens if token)
+    return Context(settings, producer, metrics, now, trusted, digests)
+
+
+async def deliver(context: Context, event: Event) -> None:
+    """Return once the broker has the event. Raises Unavailable."""
+    started = time.perf_counter()
+    await context.producer.send(to_record(event, context.settings.topic_prefix))
+    context.metrics.produce_seconds.observe(time.perf_counter() - started)
+    context.metrics.accepted.labels(event.kind).inc()

@@ -1,0 +1,36 @@
+"""Events on their way out: which topic, which key, which bytes."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from collector.producer import SentRecord
+from schemas.encoding import encode
+from schemas.ids import route_of, transaction_route
+from schemas.topics import TOPIC_OF_KIND
+
+
+class Event(NamedTuple):
+    """One valid event; ``record`` has the fields of its Avro schema, those with a default may be left out."""
+
+    kind: str
+    record: Mapping[str, Any]
+
+    @property
+    def event_id(self) -> str:
+        """The event's UUID."""
+        return str(self.record["event_id"])
+
+
+def route(event: Event) -> str:
+    """Return the route that is the event's key: its transaction's for a conversion, else its visitor's."""
+    record = event.record
+    if event.kind == "conversion":
+        return transaction_route(record["partner"], record["transaction_id"])
+    return route_of(record["visitor_id"])
+
+
+def to_record(event: Event, topic_prefix: str) -> SentRecord:
+    """Return the Kafka record of ``event``; its record time is the time it was received."""
+    topic = TOPIC_OF_KIND[event.kind]
+    value = encode(topic, event.record)
+    return SentRecord(topic_prefix + topic, route(event).encode(), value, event.record["received_at"])

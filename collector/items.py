@@ -1,0 +1,137 @@
+"""Events of all kinds out of the items of a batch."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from collector import text, values
+from collector.errors import FieldError
+from collector.events import Event
+from collector.privacy import hash_email, truncate_ip
+from schemas.ids import mint, route_of
+
+CONVERSION_NAMESPACE = uuid.UUID("6f1c1d56-5f0e-5d0b-9a57-2f4a4c3ab3f1")
+_EMAIL_HASH_LENGTH = 64
+_UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
+_SUBS = ("sub1", "sub2", "sub3", "sub4", "sub5")
+_TEXT = ("visitor_id", "campaign", "affiliate", "offer", "creative", *_UTM, "referrer", "landing_url", *_SUBS)
+_OWN_TEXT: Mapping[str, tuple[str, ...]] = {
+    "impression": (),
+    "click": ("click_id", "external_id"),
+    "lead": ("click_id", "lead_id", "form"),
+    "conversion": ("click_id", "lead_id", "partner", "transaction_id", "goal"),
+}
+_COMMON = frozenset(("kind", "event_id", "occurred_at", "ip", "user_agent", "consent", *_TEXT))
+_MONEY = ("value", "value_micros", "currency")
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "impression": _COMMON,
+    "click": _COMMON | {*_OWN_TEXT["click"]},
+    "lead": _COMMON | {*_OWN_TEXT["lead"], "email", "email_hash", *_MONEY},
+    "conversion": _COMMON
+    | {*_OWN_TEXT["conversion"], "status", "status_at", "payout", "payout_micros", *_MONEY},
+}
+Item = Mapping[str, object]
+
+
+def read_item(item: object, received_at: int, email_key: str) -> Event:
+    """Return the event that an item of a batch, as JSON gave it, describes.
+
+    Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's visitor (or
+    click); a conversion's event id follows from its partner, transaction and status. Raises FieldError.
+    """
+    if not isinstance(item, Mapping):
+        raise FieldError("events", "is not an object")
+    kind = item.get("kind")
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        raise FieldError("kind", "is not one of impression, click, lead, conversion")
+    unknown = next((name for name in item if name not in _FIELDS[kind]), None)
+    if unknown is not None:
+        raise FieldError(unknown[: text.IDENTIFIER_BYTES], f"is not a field of a {kind}", "unknown_field")
+    record = _common(kind, item, received_at)
+    if kind == "conversion":
+        return Event(kind, _conversion(item, record, received_at))
+    return Event(kind, _touch(kind, item, record, email_key))
+
+
+def _text(item: Item, name: str) -> str:
+    value = item.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise FieldError(name, "is not text")
+    return value
+
+
+def _common(kind: str, item: Item, received_at: int) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "received_at": received_at,
+        "ip": _network(_text(item, "ip")),
+        "user_agent": text.user_agent(_text(item, "user_agent")),
+        "event_id": text.event_id(_text(item, "event_id")) if item.get("event_id") else "",
+        "occurred_at": _time(item, "occurred_at", received_at, received_at),
+        "consent": text.consent(_text(item, "consent")),
+    }
+    for name in (*_TEXT, *_OWN_TEXT[kind]):
+        record[name] = text.clean(name, value) if (value := _text(item, name)) else ""
+    return record
+
+
+def _network(address: str) -> str:
+    network = truncate_ip(address)
+    if address and not network:
+        raise FieldError("ip", "is not an IP address")
+    return network
+
+
+def _time(item: Item, name: str, default: int, received_at: int) -> int:
+    value = item.get(name)
+    return default if value is None else values.time_ms(name, value, received_at)
+
+
+def _touch(kind: str, item: Item, record: dict[str, Any], email_key: str) -> dict[str, Any]:
+    record["event_id"] = record["event_id"] or str(uuid.uuid4())
+    if not record["visitor_id"]:
+        named_click = record.get("click_id", "")
+        record["visitor_id"] = mint(route_of(named_click) if named_click else None)
+    own_id = {"click": "click_id", "lead": "lead_id"}.get(kind)
+    if own_id and not record[own_id]:
+        record[own_id] = mint(route_of(record["visitor_id"]))
+    if kind == "lead":
+        record["email_hash"] = _email_hash(item, email_key)
+        record["value"] = _amount(item, "value") or 0
+        record["currency"] = values.currency(_text(item, "currency"), record["value"])
+    return record
+
+
+def _email_hash(item: Item, key: str) -> str:
+    address, given = _text(item, "email"), _text(item, "email_hash")
+    if address and given:
+        raise FieldError("email_hash", "stands beside email; send one of them")
+    if address:
+        return hash_email(address, key)
+    if given and (len(given) != _EMAIL_HASH_LENGTH or not set(given) <= set("0123456789abcdef")):
+        raise FieldError("email_hash", "is not 64 lower-case hexadecimal digits")
+    return given
+
+
+def _amount(item: Item, name: str) -> int | None:
+    units, micros = item.get(name), item.get(f"{name}_micros")
+    if units is not None and micros is not None:
+        raise FieldError(f"{name}_micros", f"stands beside {name}; send one of them", "amount")
+    if units is not None:
+        return values.micros(name, units)
+    return None if micros is None else values.whole_micros(f"{name}_micros", micros)
+
+
+def _conversion(item: Item, record: dict[str, Any], received_at: int) -> dict[str, Any]:
+    for name in ("partner", "transaction_id"):
+        if not record[name]:
+            raise FieldError(name, "is missing", "missing")
+    record["status"] = values.status(_text(item, "status"))
+    record["status_at"] = _time(item, "status_at", record["occurred_at"], received_at)
+    record["value"], record["payout"] = _amount(item, "value"), _amount(item, "payout")
+    record["currency"] = values.currency(_text(item, "currency"), record["value"], record["payout"])
+    if not record["event_id"]:
+        identity = "\x00".join((record["partner"], record["transaction_id"], record["status"]))
+        record["event_id"] = str(uuid.uuid5(CONVERSION_NAMESPACE, identity))
+    return record

@@ -1,0 +1,97 @@
+"""Where a redirect may lead: targets we signed, or targets configured by name; nothing else.
+
+The signature of a target is base64url (without padding) of HMAC-SHA256(key, ``"funnel-link-v1\\n" + target``). It covers the
+target alone, so that whoever places the link may add campaign and sub parameters of their own.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from collector.errors import FieldError
+from collector.text import URL_BYTES
+
+CLICK_PARAMETER = "funnel_click"
+_CONTEXT = "funnel-link-v1\n"
+_UNSAFE = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
+
+
+def sign(target: str, key: str) -> str:
+    """Return the signature of ``target`` under ``key``."""
+    digest = hmac.new(key.encode(), (_CONTEXT + target).encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def is_signed(target: str, signature: str, keys: Sequence[str]) -> bool:
+    """Return whether ``signature`` (padded or not) is that of ``target`` under one of ``keys``; compares in constant time."""
+    given = signature.rstrip("=").encode()
+    return any([hmac.compare_digest(sign(target, key).encode(), given) for key in keys])
+
+
+def check_target(target: str, field: str = "to") -> str:
+    """Return ``target`` if a browser may be sent there: an absolute http or https URL without userinfo.
+
+    Characters outside of printable ASCII must be percent-encoded. Raises FieldError naming ``field``.
+    """
+    if len(target) > URL_BYTES:
+        raise FieldError(field, f"is longer than {URL_BYTES} bytes", "too_long")
+    if _UNSAFE.search(target):
+        raise FieldError(field, "has a character that must be percent-encoded", "target")
+    try:
+        parts = urlsplit(target)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise FieldError(field, "is not a URL", "target") from error
+    if parts.scheme not in ("http", "https") or not target.lower().startswith(("http://", "https://")):
+        raise FieldError(field, "is not an http or https URL", "target")
+    if not parts.hostname or not port_is_valid or "@" in parts.netloc:
+        raise FieldError(field, "needs a host and may not carry a user name", "target")
+    return target
+
+
+def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequence[str]) -> str:
+    """Return the target that the query of a click names by ``link``, or by ``to`` and ``sig``. Raises FieldError."""
+    name, target = query.get("link", ""), query.get("to", "")
+    if name and target:
+        raise FieldError("link", "names a target beside that of to; send one of them", "target")
+    if name:
+        if name not in links:
+            raise FieldError("link", "is not a configured link", "target")
+        return links[name]
+    if not target:
+        raise FieldError("to", "is missing: name a target by to and sig, or by link", "missing")
+    check_target(target)
+    if not is_signed(target, query.get("sig", ""), keys):
+        raise FieldError("sig", "is not the signature of to", "signature")
+    return target
+
+
+def with_parameters(target: str, parameters: Mapping[str, str], *, replace: bool) -> str:
+    """Return ``target`` with ``parameters`` (URL-safe already) in its query, before any fragment.
+
+    One that ``target`` has already is replaced, or with ``replace`` false left as it is.
+    """
+    base, hash_sign, fragment = target.partition("#")
+    path, _, query = base.partition("?")
+    pairs = [
+        pair for pair in query.split("&") if pair and not (replace and pair.partition("=")[0] in parameters)
+    ]
+    present = {pair.partition("=")[0] for pair in pairs}
+    pairs += [f"{name}={value}" for name, value in parameters.items() if name not in present]
+    return f"{path}?{'&'.join(pairs)}{hash_sign}{fragment}" if pairs else target
+
+
+def load_links(path: Path) -> dict[str, str]:
+    """Return the redirect targets of a JSON file, ``{"name": "https://…"}``.
+
+    Raises FieldError naming the link whose target is not fit, ValueError where the file is not such JSON, OSError.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not all(isinstance(target, str) for target in content.values()):
+        raise ValueError(f"{path}: not a JSON object of names and URLs")
+    return {name: check_target(target, name) for name, target in content.items()}

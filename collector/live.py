@@ -1,0 +1,52 @@
+"""The endpoints that browsers call: the impression pixel and the click redirect."""
+
+from urllib.parse import quote
+
+from collector.context import Context, deliver
+from collector.events import Event
+from collector.links import CLICK_PARAMETER, check_target, choose_target, with_parameters
+from collector.request import Header, Request, Response, read_query
+from collector.touches import COOKIE, click, impression, parameters, with_ad_click_ids
+
+GIF = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
+    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+EVENT_ID_HEADER = b"x-funnel-event-id"
+_NO_STORE: Header = (b"cache-control", b"no-store")
+_GIF_TYPE: Header = (b"content-type", b"image/gif")
+_YEAR_SECONDS = 31_536_000
+
+
+async def pixel(context: Context, request: Request) -> Response:
+    """``GET /i.gif``: record an impression, answer with a transparent pixel. Raises FieldError, Unavailable."""
+    query = read_query(request.query_string, parameters())
+    event, is_new = impression(context, request, query)
+    await deliver(context, event)
+    return Response(200, [_GIF_TYPE, *_headers(context, event, is_new)], GIF)
+
+
+async def redirect(context: Context, request: Request) -> Response:
+    """``GET /c``: record a click and redirect to its target, with the click's id. Raises FieldError, Unavailable."""
+    query = read_query(request.query_string, parameters())
+    chosen = choose_target(query, context.settings.links, context.settings.link_keys)
+    target = check_target(with_ad_click_ids(chosen, query))
+    event, is_new = click(context, request, query, target)
+    location = with_parameters(
+        target, {CLICK_PARAMETER: quote(event.record["click_id"], safe="")}, replace=True
+    )
+    await deliver(context, event)
+    return Response(302, [(b"location", location.encode()), *_headers(context, event, is_new)], b"")
+
+
+def _headers(context: Context, event: Event, is_new: bool) -> list[Header]:
+    headers = [_NO_STORE, (EVENT_ID_HEADER, event.event_id.encode())]
+    if is_new:
+        headers.append((b"set-cookie", _cookie(event.record["visitor_id"], context.settings.cookie_secure)))
+    return headers
+
+
+def _cookie(visitor_id: str, secure: bool) -> bytes:
+    """A cookie that also comes back from other sites' pages needs SameSite=None, which browsers take only with Secure."""
+    site = "SameSite=None; Secure" if secure else "SameSite=Lax"
+    return f"{COOKIE}={visitor_id}; Max-Age={_YEAR_SECONDS}; Path=/; HttpOnly; {site}".encode()

@@ -1,0 +1,103 @@
+"""What keeps people out of the log: addresses cut, e-mails hashed with a key, personal data in free text taken out."""
+
+import hashlib
+import hmac
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from collector.errors import FieldError
+
+REDACTED = "redacted"
+
+_AT = r"(?:@|%(?:25)*40)"
+_COLON = r"(?::|%(?:25)*3[Aa])"
+_HINT = re.compile(
+    rf"{_AT}|(?:\+|%(?:25)*2[Bb])\d|\d\.\d{{1,3}}\.\d{{1,3}}\.\d|{_COLON}[0-9A-Fa-f]{{0,4}}{_COLON}"
+    r"|(?i:mail|phone|mobile|msisdn|tel)"
+)
+_NAMED = re.compile(
+    r"(?i)(?<![a-z0-9])((?:e[-_]?mail|mail|phone|phone[-_]?number|telephone|mobile|msisdn|tel)(?:=|:|%(?:25)*3[da]))"
+    r"(?=[^&#;\s])(?!redacted)(?:(?!%(?:25)*26)[^&#;,\s)])+"
+)
+_DOMAIN = re.compile(rf"{_AT}(?:[\w-]{{1,63}}\.)+(?:xn--[A-Za-z0-9-]{{1,59}}|[^\W\d_]{{2,63}})")
+_LOCAL_END = re.compile(r"[\s/?#&=:;,<>()\[\]\"']|%(?:25)*(?:2[FfCc6]|3[DdFfAaBb])")
+_IPV4 = re.compile(r"(?<!\d)(?<!\d\.)(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\d|\.\d)")
+_IPV6 = re.compile(rf"(?<![\w:])(?:[0-9A-Fa-f]{{0,4}}{_COLON}){{2,7}}[0-9A-Fa-f]{{0,4}}(?![\w:])")
+_PHONE = re.compile(r"(?:\+|%(?:25)*2[Bb])\d(?:(?:[ ().-]|%(?:25)*20)?\d){7,14}(?!\d)")
+_LONGEST_LOCAL = 192
+
+
+def hash_email(address: str, key: str) -> str:
+    """Return the keyed hash (HMAC-SHA256, hex) of an e-mail address, trimmed and in lower case.
+
+    Raises FieldError where ``address`` has no form of one, or where there is no key to hash it with.
+    """
+    normal = address.strip().lower()
+    local, at, domain = normal.rpartition("@")
+    if not (local and at and domain) or len(normal) > 320 or any(character.isspace() for character in normal):
+        raise FieldError("email", "is not an e-mail address")
+    if not key:
+        raise FieldError("email", "this collector has no key to hash e-mail addresses with; send email_hash")
+    return hmac.new(key.encode(), normal.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+
+@lru_cache(maxsize=65_536)
+def truncate_ip(text: str) -> str:
+    """Return the /24 (IPv4) or /48 (IPv6) network address of ``text``, empty where it is no address."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(IPv6Address(int(address) >> 80 << 80))
+        address = address.ipv4_mapped
+    return str(IPv4Address(int(address) >> 8 << 8))
+
+
+def scrub(text: str) -> str:
+    """Return ``text`` without e-mail addresses and telephone numbers, and with IP addresses cut to their network.
+
+    Also finds them percent-encoded, as in URLs that carry URLs. Telephone numbers are known by their ``+`` or by the name of
+    their parameter; digits alone are not taken for one.
+    """
+    if _HINT.search(text) is None:
+        return text
+    text = _NAMED.sub(r"\1" + REDACTED, text)
+    text = _without_emails(text)
+    text = _PHONE.sub(REDACTED, text)
+    text = _IPV4.sub(lambda match: _cut_ipv4(match), text)
+    return _IPV6.sub(lambda match: _cut_ipv6(match), text)
+
+
+scrub_cached = lru_cache(maxsize=16_384)(scrub)
+
+
+def is_personal(text: str) -> bool:
+    """Return whether ``text`` holds something that ``scrub`` would take out."""
+    return scrub(text) != text
+
+
+def _without_emails(text: str) -> str:
+    kept: list[str] = []
+    end = 0
+    for match in _DOMAIN.finditer(text):
+        before = text[max(end, match.start() - _LONGEST_LOCAL) : match.start()]
+        local = _LOCAL_END.split(before)[-1]
+        if local:
+            kept += (text[end : match.start() - len(local)], REDACTED)
+            end = match.end()
+    return "".join(kept) + text[end:] if kept else text
+
+
+def _cut_ipv4(match: re.Match[str]) -> str:
+    if any(int(part) > 255 for part in match.groups()):
+        return match[0]
+    return f"{match[1]}.{match[2]}.{match[3]}.0"
+
+
+def _cut_ipv6(match: re.Match[str]) -> str:
+    plain = re.sub(_COLON, ":", match[0])
+    cut = truncate_ip(plain)
+    return match[0] if not cut or int(IPv6Address(plain)) == int(IPv6Address(cut)) else cut

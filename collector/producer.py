@@ -1,0 +1,79 @@
+"""The door to the log, and a stand-in for it in memory.
+
+Both give the same promise: the future of a record is done when the broker has it, or fails with Unavailable within the wait.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from collector.errors import Unavailable
+
+
+class SentRecord(NamedTuple):
+    """One record as handed over; ``timestamp`` in ms UTC becomes its record time."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    timestamp: int
+
+
+class Producer(Protocol):
+    """What the application needs of Kafka. To be used from one event loop only."""
+
+    def send(self, record: SentRecord) -> asyncio.Future[None]:
+        """Queue a record. The future is done once all in-sync replicas have it; it fails with Unavailable otherwise.
+
+        Raises Unavailable at once where the queue is full.
+        """
+
+    async def ready(self) -> bool:
+        """Return whether the broker answers and has the topics."""
+
+    async def close(self) -> None:
+        """Wait, within limits, until no record is under way, then let go of the connection."""
+
+
+@dataclass(slots=True)
+class MemoryProducer:
+    """Keeps the acknowledged records in ``records``. ``away``: the broker is gone, records fail; ``capacity``: records under way."""
+
+    records: list[SentRecord] = field(default_factory=list)
+    away: bool = False
+    capacity: int = 100_000
+    ack_wait_seconds: float = 0.01
+    _under_way: int = 0
+
+    def send(self, record: SentRecord) -> asyncio.Future[None]:
+        """See Producer."""
+        if self._under_way >= self.capacity:
+            raise Unavailable("the queue is full")
+        self._under_way += 1
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if self.away:
+            loop.call_later(self.ack_wait_seconds, self._fail, future)
+        else:
+            loop.call_soon(self._acknowledge, future, record)
+        return future
+
+    async def ready(self) -> bool:
+        """See Producer."""
+        return not self.away
+
+    async def close(self) -> None:
+        """See Producer."""
+        while self._under_way:
+            await asyncio.sleep(0)
+
+    def _acknowledge(self, future: asyncio.Future[None], record: SentRecord) -> None:
+        self._under_way -= 1
+        self.records.append(record)
+        if not future.done():
+            future.set_result(None)
+
+    def _fail(self, future: asyncio.Future[None]) -> None:
+        self._under_way -= 1
+        if not future.done():
+            future.set_exception(Unavailable("not acknowledged in time"))

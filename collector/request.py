@@ -1,0 +1,146 @@
+"""What arrives and what is answered, as plain values; and the reading of queries, cookies, addresses and bodies."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from collector.errors import FieldError, Refusal
+from collector.privacy import truncate_ip
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Network = IPv4Network | IPv6Network
+
+JSON_TYPE: Header = (b"content-type", b"application/json")
+
+
+class Response(NamedTuple):
+    """An answer; ``headers`` are without content-length."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Request:
+    """An HTTP request; of a header sent twice, ``headers`` has the last, ``raw_headers`` all. ``received_at`` is in ms UTC."""
+
+    query_string: bytes
+    raw_headers: list[Header]
+    headers: Mapping[bytes, bytes]
+    peer: str
+    receive: Receive
+    received_at: int
+
+
+def read_request(scope: Scope, receive: Receive, received_at: int) -> Request:
+    """Return the request of an ASGI http scope."""
+    headers = scope["headers"]
+    peer = scope.get("client") or ("", 0)
+    return Request(scope["query_string"], headers, dict(headers), peer[0], receive, received_at)
+
+
+def header(request: Request, name: bytes) -> str:
+    """Return the header ``name`` (lower case) as text, empty if absent. Bytes that are not UTF-8 are left out."""
+    return request.headers.get(name, b"").decode(errors="ignore")
+
+
+def read_query(raw: bytes, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a query that ``names`` maps to fields, by field; others are not looked at.
+
+    Of a parameter given twice the first that is not empty counts. Raises FieldError where a value is not UTF-8.
+    """
+    found: dict[str, str] = {}
+    for pair in raw.decode("latin-1").split("&"):
+        name, _, value = pair.partition("=")
+        field = names.get(name)
+        if value and field is not None and field not in found:
+            found[field] = _unquoted(field, value)
+    return found
+
+
+def _unquoted(field: str, value: str) -> str:
+    if value.isascii() and "%" not in value:
+        return value.replace("+", " ")
+    try:
+        return unquote_to_bytes(value.replace("+", " ").encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise FieldError(field, "is not UTF-8") from error
+
+
+def read_cookie(request: Request, name: str) -> str:
+    """Return the cookie ``name``, empty if absent."""
+    raw = request.headers.get(b"cookie")
+    if raw is None:
+        return ""
+    prefix = name + "="
+    for part in raw.decode("latin-1").split(";"):
+        part = part.strip()
+        if part.startswith(prefix):
+            return part[len(prefix) :]
+    return ""
+
+
+def client_network(request: Request, trusted: Iterable[Network]) -> str:
+    """Return the client's truncated address.
+
+    It is the socket's peer; if that is a trusted proxy, the last address of X-Forwarded-For that is not a trusted proxy itself.
+    """
+    if not trusted or not _is_within(request.peer, trusted):
+        return truncate_ip(request.peer)
+    values = [value.decode("latin-1") for name, value in request.raw_headers if name == b"x-forwarded-for"]
+    hops = [hop.strip() for hop in ",".join(values).split(",") if hop.strip()]
+    for hop in reversed(hops):
+        if not _is_within(hop, trusted):
+            return truncate_ip(hop)
+    return truncate_ip(hops[0] if hops else request.peer)
+
+
+def _is_within(text: str, networks: Iterable[Network]) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body. Raises Refusal (413) past ``limit`` bytes, and (400) where the client went away before its end."""
+    announced = request.headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise Refusal(400, "body", "ended early", "body")
+        chunk = message.get("body", b"")
+        length += len(chunk)
+        if length > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, "body", f"is larger than {limit} bytes", "too_large", ((b"connection", b"close"),))
+
+
+def json_response(status: int, content: Mapping[str, Any], headers: Iterable[Header] = ()) -> Response:
+    """Return ``content`` as a JSON answer."""
+    return Response(
+        status, [JSON_TYPE, *headers], json.dumps(content, ensure_ascii=False).encode(errors="replace")
+    )
+
+
+def error_response(status: int, field: str, message: str, headers: Iterable[Header] = ()) -> Response:
+    """Return the JSON answer ``{"error": {"field": …, "message": …}}``."""
+    return json_response(status, {"error": {"field": field, "message": message}}, headers)

@@ -1,0 +1,77 @@
+"""The collector as a process: granian around the application, the producer behind it, metrics beside it."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from collector.app import App, create_app
+from collector.kafka import KafkaProducer
+from collector.settings import CollectorSettings
+from schemas.metrics import CollectorMetrics
+from schemas.topics import EVENT_TOPICS
+
+CONNECTIONS = 4096
+_log = logging.getLogger(__name__)
+
+
+def run(settings: CollectorSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises RuntimeError where a port cannot be bound. The broker may be away: requests get 503 until it is there.
+    """
+    asyncio.run(_serve(settings))
+
+
+def now_ms() -> int:
+    """Return the time in ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+async def _serve(settings: CollectorSettings) -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    topics = [settings.topic_prefix + topic for topic in EVENT_TOPICS]
+    producer = KafkaProducer(settings, topics)
+    app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
+    with _metrics_endpoint(settings, registry):
+        await serve_app(app, settings.host, settings.port)
+        await asyncio.wait_for(producer.close(), settings.drain_seconds)
+
+
+async def serve_app(app: App, host: str, port: int) -> None:
+    """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered first."""
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=CONNECTIONS,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
+
+
+@contextmanager
+def _metrics_endpoint(settings: CollectorSettings, registry: CollectorRegistry) -> Iterator[None]:
+    if not settings.metrics_port:
+        yield
+        return
+    endpoint, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    try:
+        yield
+    finally:
+        endpoint.shutdown()
+        endpoint.server_close()
+        thread.join()

@@ -1,0 +1,35 @@
+"""Settings of the collector; read from the environment elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorSettings:
+    """All that the collector can be told. Secrets do not show in ``repr``.
+
+    ``tokens``: bearer tokens of ``POST /events``; without one that door is shut. ``email_key``: key of the e-mail hash; without
+    it items with an ``email`` are refused. ``link_keys``: the keys that may have signed a redirect target (several while they are
+    rotated). ``links``: configured redirect targets by name, as ``collector.links.load_links`` returns them.
+    ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``metrics_port`` 0: no metrics are served.
+    """
+
+    bootstrap: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    topic_prefix: str = ""
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    email_key: str = field(default="", repr=False)
+    link_keys: tuple[str, ...] = field(default=(), repr=False)
+    links: Mapping[str, str] = field(default_factory=dict)
+    trusted_proxies: tuple[str, ...] = ()
+    cookie_secure: bool = True
+    max_body_bytes: int = 1 << 20
+    max_events: int = 1000
+    ack_wait_seconds: float = 5.0
+    retry_after_seconds: int = 1
+    linger_ms: float = 5.0
+    queue_messages: int = 100_000
+    drain_seconds: float = 10.0
