@@ -29,3 +29,4 @@ class WorkerSettings:
     metrics_port: int = 0
     geo_country_mmdb: str = ""
     geo_asn_mmdb: str = ""
+    accept_log_loss: bool = False

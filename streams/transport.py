@@ -14,16 +14,19 @@ import aiokafka
 import numpy as np
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams.errors import OutsideLogError
 from streams.intake import Alignment, Head, Holds, takeable
 from streams.settings import WorkerSettings
 from streams.steps.batch import RawBatch
+from streams.unit import Line
 
-Positions = Callable[[frozenset[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
-"""Takes the assigned (topic, partition) pairs, makes the worker their owner, and returns the next offset to read of each."""
+Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, int]]]
+"""Takes the assigned lines with the log's first and next offset of each, makes the worker their owner, and returns the next offset
+to read of each."""
 
 STAY_IN_GROUP_SECONDS = 7 * 24 * 3600.0
 
@@ -114,7 +117,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if not isinstance(result, FetchResult):
                 del fetcher._records[tp]
                 fetcher._notify(fetcher._wait_consume_future)
-                result.check_raise()
+                try:
+                    result.check_raise()
+                except OffsetOutOfRangeError as error:
+                    raise OutsideLogError(tp.topic, tp.partition, error.args[0][tp]) from error
 
     def _head(self, consumer: Any, tp: Any) -> Head:
         result = consumer._fetcher._records.get(tp)
@@ -222,7 +228,11 @@ class BatchConsumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the fences and return them. Faust calls this at every rebalance, and again whenever its flow was stopped."""
         assigned = self.assignment()
-        wanted = await type(self).positions(frozenset((tp.topic, tp.partition) for tp in assigned))
+        if not assigned:
+            return {}
+        starts, ends = await self.earliest_offsets(*assigned), await self.highwaters(*assigned)
+        bounds = {(tp.topic, tp.partition): (int(starts[tp]), int(ends[tp])) for tp in assigned}
+        wanted = await type(self).positions(bounds)
         offsets = {tp: wanted[tp.topic, tp.partition] for tp in assigned}
         thread: Any = self._thread
         thread.forget(assigned)

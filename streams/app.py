@@ -1,0 +1,72 @@
+"""The Faust app of a worker: one agent over the co-partitioned topics, whose events are record batches."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import faust
+
+from schemas.topics import TOPICS
+from streams.pipeline import Pipeline
+from streams.settings import WorkerSettings
+from streams.transport import batch_transport
+
+log = logging.getLogger(__name__)
+
+BUFFERED_BATCHES = 16
+"""Fetched batches that may wait between consumer and agent; Faust's default of 4096 is meant for single events."""
+
+
+def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
+    """Return the Faust app that feeds ``pipeline``."""
+    app = faust.App(
+        settings.group,
+        broker=f"kafka://{settings.bootstrap}",
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        broker_request_timeout=300.0,
+        stream_buffer_maxsize=BUFFERED_BATCHES,
+        stream_wait_empty=True,
+        web_enabled=False,
+        store="memory://",
+    )
+    app.transport = batch_transport(app, settings, pipeline.positions, pipeline.drain)
+    topic = app.topic(*TOPICS, key_type=None, value_type=None, value_serializer="raw")
+
+    @app.agent(topic, name="intake", concurrency=1)
+    async def intake(stream: Any) -> None:
+        async for event in stream.events():
+            await pipeline.put(event.message.value)
+
+    return app
+
+
+async def run_app(app: faust.App, pipeline: Pipeline, started: Callable[[], None], stop: asyncio.Event) -> None:
+    """Run ``app`` and ``pipeline`` until ``stop`` is set, or one of them fails: then its error is raised."""
+    async with app:
+        pipeline.commit = lambda offsets: app.consumer.commit_flushed(offsets)
+        running = asyncio.create_task(pipeline.run(), name="pipeline")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        crashed = asyncio.create_task(_crash_of(app), name="crash")
+        started()
+        done, _ = await asyncio.wait({running, stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping in done:
+            await pipeline.drain()
+        for task in (running, stopping, crashed):
+            task.cancel()
+        await asyncio.gather(running, stopping, crashed, return_exceptions=True)
+    for task in done - {stopping}:
+        if (error := task.exception()) is not None:
+            raise error
+
+
+async def _crash_of(app: faust.App) -> None:
+    """Raise what crashed the app, as soon as it has."""
+    while not app.crashed:
+        await asyncio.sleep(0.1)
+    raise app.crash_reason or RuntimeError("the Faust app crashed")

@@ -1,0 +1,101 @@
+"""What a worker asks of Kafka besides reading: facts about cluster and topics, and hops.
+
+A hop is a message to another partition, acknowledged by Kafka before the flush that covers its trigger.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import confluent_kafka
+from confluent_kafka.admin import AdminClient
+
+
+class Cluster(NamedTuple):
+    """A cluster's id and the number of partitions per topic."""
+
+    id: str
+    partitions: dict[str, int]
+
+
+class TopicsError(Exception):
+    """The co-partitioned topics are missing or do not have the same number of partitions."""
+
+    def __init__(self, partitions: dict[str, int]) -> None:
+        found = ", ".join(f"{topic}: {count}" for topic, count in sorted(partitions.items()))
+        super().__init__(f"all topics must exist with the same number of partitions (run `funnel init`); found {found}")
+        self.partitions = partitions
+
+
+def describe_cluster(bootstrap: str, topics: Sequence[str], seconds: float = 30.0) -> Cluster:
+    """Return the cluster behind ``bootstrap``. Raises TopicsError where ``topics`` are not co-partitioned."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    metadata = admin.list_topics(timeout=seconds)
+    known = metadata.topics
+    partitions = {topic: len(known[topic].partitions) if topic in known else 0 for topic in topics}
+    if len(set(partitions.values())) != 1 or 0 in partitions.values():
+        raise TopicsError(partitions)
+    return Cluster(str(metadata.cluster_id), partitions)
+
+
+class Hop(NamedTuple):
+    """One record to send. ``timestamp`` is the record time in ms, 0 for now."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    timestamp: int
+
+
+class HopError(Exception):
+    """Kafka did not acknowledge all hops. ``unsent`` is how many; ``reason`` is the first error."""
+
+    def __init__(self, unsent: int, reason: str) -> None:
+        super().__init__(f"{unsent} hops were not acknowledged: {reason}")
+        self.unsent = unsent
+        self.reason = reason
+
+
+class HopSender:
+    """An idempotent producer. Thread-safe; one flush at a time uses it."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 2,
+                "partitioner": "murmur2",
+                "queue.buffering.max.messages": 1_000_000,
+                "delivery.timeout.ms": 30_000,
+            }
+        )
+
+    def send(self, hops: Sequence[Hop]) -> None:
+        """Send ``hops`` and return when every one is acknowledged. Raises HopError; sending them again changes nothing."""
+        failures: list[str] = []
+
+        def delivered(error: object, _message: object) -> None:
+            if error is not None:
+                failures.append(str(error))
+
+        for hop in hops:
+            try:
+                self._produce(hop, delivered)
+            except BufferError:
+                self._producer.flush()
+                self._produce(hop, delivered)
+        unsent = self._producer.flush(60) if hops else 0
+        if failures or unsent:
+            raise HopError(len(failures) + unsent, failures[0] if failures else "no answer within 60 s")
+
+    def _produce(self, hop: Hop, delivered: Callable[[object, object], None]) -> None:
+        self._producer.produce(
+            hop.topic,
+            value=hop.value,
+            key=hop.key,
+            partition=hop.partition,
+            timestamp=hop.timestamp,
+            on_delivery=delivered,
+        )

@@ -1,0 +1,90 @@
+"""Landing a flush: hops acknowledged, then one insert of one block, whatever happens in between."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_when_event_set
+from tenacity.wait import wait_exponential_jitter
+
+from schemas.metrics import WorkerMetrics
+from sinks.clickhouse.errors import NotOwner, Unavailable
+from sinks.clickhouse.journal import Journal
+from streams.assignment import Assignment
+from streams.broker import HopError, HopSender
+from streams.errors import OwnershipLost
+from streams.unit import Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Flusher:
+    """Sends a unit's hops and inserts its rows. One thread uses it."""
+
+    def __init__(
+        self, journal: Journal, hops: HopSender, metrics: WorkerMetrics, now_ms: Callable[[], int]
+    ) -> None:
+        self._journal = journal
+        self._hops = hops
+        self._metrics = metrics
+        self._now_ms = now_ms
+
+    def land(self, assignment: Assignment, outcome: Outcome) -> None:
+        """Return when every row of ``outcome`` is in the journal. Raises OwnershipLost where that can never be.
+
+        While Kafka or ClickHouse is away it waits, for as long as the assignment is ours.
+        """
+        try:
+            if outcome.hops:
+                self._retrying(assignment, HopError, "hops")(self._hops.send, outcome.hops)
+                self._metrics.hops.inc(len(outcome.hops))
+            started = time.perf_counter()
+            self._insert(assignment, outcome)
+            self._metrics.insert_seconds.observe(time.perf_counter() - started)
+        except NotOwner as error:
+            raise OwnershipLost(str(error)) from error
+        except RetryError as error:
+            raise OwnershipLost("abandoned while waiting") from error
+
+    def _insert(self, assignment: Assignment, outcome: Outcome) -> None:
+        started = time.thread_time()
+        frames = [frame for frame in outcome.frames if frame.height]
+        frame = pl.concat(frames, how="diagonal").with_columns(
+            _ingested_at=pl.lit(self._now_ms(), dtype=pl.Int64), _owner=pl.lit(assignment.token, dtype=pl.UInt64)
+        )
+        block = self._journal.pack(frame)
+        outcome.seconds["pack"] = time.thread_time() - started
+        sources = {assignment.sources[line]: tally.last_offset for line, tally in outcome.tallies.items()}
+        deduplication = uuid.uuid4().hex
+        failed = False
+
+        def attempt() -> None:
+            nonlocal failed
+            # A lost answer is an unknown outcome: whatever still runs is ended first, then the fence tells whether it landed.
+            if failed and self._landed(assignment, sources):
+                return
+            failed = True
+            self._journal.insert(block, deduplication, list(assignment.sources.values()), assignment.token)
+
+        self._retrying(assignment, Unavailable, "insert")(attempt)
+
+    def _landed(self, assignment: Assignment, sources: dict[str, int]) -> bool:
+        self._journal.kill_running(list(assignment.sources.values()))
+        fences = self._journal.fences(list(sources))
+        return all((fences.get(source) or -1) >= last for source, last in sources.items())
+
+    def _retrying(self, assignment: Assignment, error: type[Exception], operation: str) -> Any:
+        def note(state: RetryCallState) -> None:
+            self._metrics.retries.labels(operation=operation).inc()
+            log.warning("%s failed, trying again: %s", operation, state.outcome and state.outcome.exception())
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(error),
+            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            stop=stop_when_event_set(assignment.abandoned),
+            before_sleep=note,
+        )
+        return lambda function, *arguments: retrying(function, *arguments)

@@ -1,0 +1,127 @@
+"""From batches taken to rows landed: at most two flushes exist, one being filled or processed and one being inserted.
+
+Event loop: intake and order. A processing thread: the steps. A flushing thread: hops, then the insert. A deriving thread: rollups. Each of
+the threads that talk to ClickHouse has a connection of its own.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.metrics import WorkerMetrics
+from streams.assignment import Assignment, Assignments
+from streams.errors import OwnershipLost
+from streams.fill import Fill, FlushPolicy
+from streams.flushing import Flusher
+from streams.observe import observe_flush, observe_state
+from streams.settings import WorkerSettings
+from streams.steps.batch import RawBatch
+from streams.unit import Line, Outcome
+
+log = logging.getLogger(__name__)
+
+Commit = Callable[[Mapping[Line, int]], Awaitable[None]]
+
+
+class Pipeline:
+    """One worker's pipeline. All methods are for the event loop that called `start`."""
+
+    def __init__(
+        self, settings: WorkerSettings, assignments: Assignments, flusher: Flusher, metrics: WorkerMetrics
+    ) -> None:
+        self._settings = settings
+        self._assignments = assignments
+        self._flusher = flusher
+        self._metrics = metrics
+        self._fill = Fill(FlushPolicy(settings.flush_rows, settings.flush_ms / 1000), time.monotonic)
+        self._processing = ThreadPoolExecutor(1, "process")
+        self._flushing = ThreadPoolExecutor(1, "flush")
+        self._current: Assignment | None = None
+        self._flush: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.commit: Commit | None = None
+
+    async def positions(self, bounds: Mapping[Line, tuple[int, int]]) -> Mapping[Line, int]:
+        """Become the owner of the lines in ``bounds`` and return where to read on. Asked again, it returns the same lines' positions."""
+        if self._current is None or not self._current.covers(bounds):
+            await self.drain()
+            loop = asyncio.get_running_loop()
+            started = time.monotonic()
+            self._metrics.rebalances.inc()
+            self._current = await loop.run_in_executor(self._processing, self._assignments.take, bounds)
+            self._metrics.restore_seconds.set(time.monotonic() - started)
+        return dict(self._current.lines.next_offset)
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """What the worker owns now."""
+        return self._current
+
+    async def put(self, batch: RawBatch) -> None:
+        """Take a batch; waits while a whole flush is waiting already (more intake waits, nothing is dropped)."""
+        await self._fill.put(batch)
+
+    async def drain(self) -> None:
+        """Let the assignment go: finish what is in flight within the deadline, or abandon it. What was not processed is read again."""
+        current, self._current = self._current, None
+        await self._fill.clear()
+        if current is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.stop_seconds):
+                await self._idle.wait()
+                if self._flush is not None:
+                    await asyncio.wait([self._flush])
+        except TimeoutError:
+            log.warning("abandoning a flush in flight: it did not land within %s s", self._settings.stop_seconds)
+        current.abandon()
+
+    async def run(self) -> None:
+        """Process and flush until cancelled. Raises what makes the worker stop."""
+        while True:
+            batches = await self._fill.take()
+            current = self._current
+            if current is None or not batches:
+                continue
+            self._idle.clear()
+            try:
+                await self._one(current, batches)
+            finally:
+                self._idle.set()
+
+    async def _one(self, current: Assignment, batches: list[RawBatch]) -> None:
+        unit = current.lines.unit(batches)
+        if unit is None:
+            return
+        loop = asyncio.get_running_loop()
+        outcome = await loop.run_in_executor(self._processing, current.processor.process, unit)
+        observe_state(self._metrics, current.processor.states)
+        await self._landed()
+        self._flush = asyncio.create_task(self._land(current, outcome), name="flush")
+
+    async def _landed(self) -> None:
+        """Wait for the flush in flight; raise what it raised."""
+        flush, self._flush = self._flush, None
+        if flush is not None:
+            await flush
+
+    async def _land(self, current: Assignment, outcome: Outcome) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._flushing, self._flusher.land, current, outcome)
+        except OwnershipLost:
+            if current is self._current:
+                raise
+            log.info("a flush was abandoned: its partitions have moved")
+            return
+        observe_flush(self._metrics, outcome, time.time() * 1000)
+        if self.commit is not None and current is self._current:
+            await self.commit({line: tally.last_offset + 1 for line, tally in outcome.tallies.items()})
+
+    def close(self) -> None:
+        """Stop the threads once what they do is done."""
+        self._processing.shutdown(wait=True, cancel_futures=True)
+        self._flushing.shutdown(wait=True, cancel_futures=True)

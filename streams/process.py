@@ -1,0 +1,249 @@
+"""Processing a unit: decode, validate, forward, deduplicate, enrich, count, attribute, and the rows that remain.
+
+Everything here is a function of the unit, the state in memory and the journal's cold part; the clock and Kafka stay outside.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, LEADS, TOPICS, TOUCH_TOPICS
+from streams.counting import count_conversions
+from streams.crediting import Hit, credit, take_requests
+from streams.broker import Hop
+from streams.rows import flush_frame
+from streams.settings import WorkerSettings
+from streams.state.hashing import id_hashes
+from streams.state.partition import PartitionState
+from streams.steps.batch import RawBatch
+from streams.steps.decode import decode
+from streams.steps.deduplicate import CONFLICT_REASON, counted, split
+from streams.steps.enrich import Lookups, enrich
+from streams.steps.models import MODELS, Model
+from streams.steps.rejects import attach_raw
+from streams.steps.route import partitions, routes, transaction_routes
+from streams.steps.validate import validate
+from streams.unit import Line, Outcome, Tally, Unit
+
+
+@dataclass(slots=True)
+class Processor:
+    """The steps with the state they need: one partition state per owned partition number, and the source name per line."""
+
+    settings: WorkerSettings
+    lookups: Lookups
+    states: dict[int, PartitionState]
+    sources: Mapping[Line, str]
+    partitions: int
+    models: Mapping[str, Model] = MODELS
+
+    def process(self, unit: Unit) -> Outcome:
+        """Turn ``unit`` into journal rows and hops. The state moves on at once."""
+        run = _Run(self, unit)
+        for topic in TOPICS:
+            if topic in unit.batches:
+                run.topic(topic, unit.batches[topic])
+        return run.finish()
+
+
+class _Run:
+    """One unit on its way through the steps."""
+
+    def __init__(self, processor: Processor, unit: Unit) -> None:
+        self.processor = processor
+        self.unit = unit
+        self.frames: list[pl.DataFrame] = []
+        self.tail: list[pl.DataFrame] = []
+        self.hops: list[Hop] = []
+        self.hits: list[Hit] = []
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Account the CPU seconds of this thread to a stage."""
+        start = time.thread_time()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.thread_time() - start
+
+    def topic(self, topic: str, raw: RawBatch) -> None:
+        with self.stage("decode"):
+            frame, rejects = decode(raw)
+            self._reject(topic, raw, rejects, attached=True)
+        with self.stage("validate"):
+            frame, rejects = validate(topic, frame)
+            self._reject(topic, raw, rejects)
+            frame = self._with_route(topic, frame)
+            frame = self._forward(topic, raw, frame)
+        self._note_time(raw)
+        if topic in TOUCH_TOPICS:
+            self._touches(topic, raw, frame)
+        elif topic == CONVERSIONS:
+            self._conversions(raw, frame)
+        elif topic == CREDIT_REQUESTS:
+            self._requests(raw, frame)
+
+    def finish(self) -> Outcome:
+        """Credit what is affected, and close the unit."""
+        with self.stage("attribute"):
+            for number, state in self.processor.states.items():
+                mine = [hit for hit in self.hits if hit.partition == number]
+                rows = credit(state, mine, self.processor.models, self.processor.settings.lookback_ms)
+                if rows is not None:
+                    self.frames.append(rows)
+        with self.stage("rows"):
+            times = [pl.Series(batch.record_time) for batch in self.unit.batches.values()]
+            frames = [*self.frames, *self.tail, self._flush_rows()]
+        for state in self.processor.states.values():
+            state.sweep(self.processor.settings.hot_window_ms)
+        return Outcome(frames, self.hops, self.unit.tallies, pl.concat(times), self.seconds)
+
+    def _touches(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> None:
+        with self.stage("deduplicate"):
+            kept = split(frame, self._verdicts(topic, frame))
+            self._duplicates(topic, kept.duplicates)
+            self._conflicts(topic, raw, kept.conflicts)
+        with self.stage("enrich"):
+            accepted = self._journaled(topic, enrich(kept.accepted, self.processor.lookups))
+            self.frames.append(accepted)
+        if topic in (CLICKS, LEADS) and accepted.height:
+            with self.stage("remember"):
+                self._remember(accepted)
+
+    def _verdicts(self, topic: str, frame: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        keys = id_hashes(frame["event_hi"].to_numpy(), frame["event_lo"].to_numpy())
+        times, contents = frame["_record_time"].to_numpy(), frame["content"].to_numpy()
+        verdict = np.zeros(frame.height, dtype=np.int8)
+        for number, rows in _slices(frame):
+            seen = self.processor.states[number].ids[topic]
+            verdict[rows] = seen.check(keys[rows], times[rows], contents[rows])
+        return verdict
+
+    def _remember(self, accepted: pl.DataFrame) -> None:
+        """Put clicks and leads among the touches, and note which requests they concern."""
+        if "lead_id" not in accepted.columns:
+            accepted = accepted.with_columns(lead_id=pl.lit(""))
+        for number, rows in _slices(accepted):
+            state = self.processor.states[number]
+            part = accepted[rows]
+            hashes = state.touches.add(part)
+            for values in hashes.values():
+                for place, key in state.requests.concerned(values):
+                    trigger = part.row(place, named=True)
+                    self.hits.append(
+                        Hit(number, key, (trigger["_source"], trigger["_offset"], trigger["_record_time"]))
+                    )
+
+    def _conversions(self, raw: RawBatch, frame: pl.DataFrame) -> None:
+        with self.stage("enrich"):
+            frame = self._journaled(CONVERSIONS, enrich(frame, self.processor.lookups))
+        with self.stage("count"):
+            counted_rows = count_conversions(self.processor.states, frame, self.processor.partitions)
+            kept = split(frame, counted_rows.verdict)
+            self._duplicates(CONVERSIONS, kept.duplicates)
+            self._conflicts(CONVERSIONS, raw, kept.conflicts)
+            self.frames += [kept.accepted, counted_rows.rows]
+            self.hops += counted_rows.hops
+
+    def _requests(self, raw: RawBatch, frame: pl.DataFrame) -> None:
+        with self.stage("attribute"):
+            frame = self._journaled(CREDIT_REQUESTS, frame)
+            verdict, hits = take_requests(self.processor.states, frame)
+            kept = split(frame, verdict)
+            self._duplicates(CREDIT_REQUESTS, kept.duplicates)
+            self.hits += hits
+            self.frames.append(kept.accepted)
+
+    def _with_route(self, topic: str, frame: pl.DataFrame) -> pl.DataFrame:
+        if topic in TOUCH_TOPICS:
+            return frame.with_columns(route=routes(frame["visitor_id"]))
+        if topic == CONVERSIONS:
+            return frame.with_columns(route=transaction_routes(frame["partner"], frame["transaction_id"]))
+        return frame
+
+    def _forward(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> pl.DataFrame:
+        """Send records that are in the wrong partition on to the right one; leave a row of kind forward behind."""
+        home = partitions(frame["route"], self.processor.partitions)
+        astray = home != frame["_partition"].to_numpy()
+        if not astray.any():
+            return frame
+        lost = frame.filter(pl.Series(astray))
+        # A loop over rows: such records come from producers with a foreign partitioner, and each is a message of its own.
+        for row, destination in zip(lost.iter_rows(named=True), home[astray].tolist(), strict=True):
+            value = raw.value[row["_row"]]
+            assert value is not None, "a record without a value was rejected before"
+            self.hops.append(Hop(topic, destination, row["route"].encode(), value, row["_record_time"]))
+        columns = ["_partition", "_offset", "_record_time", "event_hi", "event_lo", "route", "occurred_at"]
+        self.tail.append(self._journaled(topic, lost.select(columns), kind="forward"))
+        return frame.filter(pl.Series(~astray))
+
+    def _reject(self, topic: str, raw: RawBatch, rejects: pl.DataFrame, attached: bool = False) -> None:
+        if not rejects.height:
+            return
+        for number, count in counted(rejects["_partition"]).items():
+            self.unit.tallies[topic, number].rejects += count
+        rejects = rejects if attached else attach_raw(raw, rejects)
+        if "occurred_at" not in rejects.columns:
+            rejects = rejects.with_columns(occurred_at=pl.col("_record_time"))
+        self.tail.append(self._journaled(topic, rejects, kind="reject"))
+
+    def _conflicts(self, topic: str, raw: RawBatch, conflicts: pl.DataFrame) -> None:
+        if conflicts.height:
+            rejects = conflicts.with_columns(reason=pl.lit(CONFLICT_REASON), detail=pl.lit(""))
+            columns = ["_partition", "_offset", "_record_time", "_row", "event_hi", "event_lo", "occurred_at", "reason", "detail"]
+            self._reject(topic, raw, rejects.select(columns))
+
+    def _duplicates(self, topic: str, duplicates: Mapping[int, int]) -> None:
+        for number, count in duplicates.items():
+            self.unit.tallies[topic, number].duplicates += count
+
+    def _journaled(self, topic: str, frame: pl.DataFrame, kind: str | None = None) -> pl.DataFrame:
+        """Add the source of each row and its kind."""
+        known = {line[1]: source for line, source in self.processor.sources.items() if line[0] == topic}
+        kind = kind or {"credit-request": "request"}.get(KIND_OF_TOPIC[topic], KIND_OF_TOPIC[topic])
+        source = pl.col("_partition").replace_strict(known, return_dtype=pl.String)
+        return frame.with_columns(_source=source, kind=pl.lit(kind))
+
+    def _note_time(self, raw: RawBatch) -> None:
+        for number, rows in _slices_of(raw.partition):
+            state = self.processor.states[number]
+            state.newest = max(state.newest, int(raw.record_time[rows].max()))
+
+    def _flush_rows(self) -> pl.DataFrame:
+        return flush_frame(
+            [
+                {
+                    "kind": "flush",
+                    "_source": self.processor.sources[line],
+                    "_offset": tally.last_offset,
+                    "_record_time": tally.last_time,
+                    "first_offset": tally.first_offset,
+                    "occurred_at": tally.last_time,
+                    "received": tally.received,
+                    "journaled": tally.journaled,
+                    "duplicates": tally.duplicates,
+                    "rejects": tally.rejects,
+                }
+                for line, tally in _by_source(self.processor.sources, self.unit.tallies)
+            ]
+        )
+
+
+def _by_source(sources: Mapping[Line, str], tallies: Mapping[Line, Tally]) -> list[tuple[Line, Tally]]:
+    return sorted(tallies.items(), key=lambda item: sources[item[0]])
+
+
+def _slices(frame: pl.DataFrame) -> list[tuple[int, slice]]:
+    return _slices_of(frame["_partition"].to_numpy())
+
+
+def _slices_of(numbers: np.ndarray[tuple[int], np.dtype[np.int32]]) -> list[tuple[int, slice]]:
+    """Return (partition number, rows) of each run of equal numbers; a batch is contiguous per partition."""
+    if not len(numbers):
+        return []
+    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist()]
+    ends = [*starts[1:], len(numbers)]
+    return [(int(numbers[start]), slice(start, end)) for start, end in zip(starts, ends, strict=True)]

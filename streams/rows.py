@@ -1,0 +1,105 @@
+"""Building the journal's rows from what the steps leave."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from streams.steps.attribute import Credit
+from streams.steps.count import TransactionState
+
+LOW = 0xFFFF_FFFF_FFFF_FFFF
+META = {"_source": pl.String, "_offset": pl.Int64, "_record_time": pl.Int64}
+_COUNT = {
+    "kind": pl.String,
+    **META,
+    "sign": pl.Int8,
+    "partner": pl.String,
+    "transaction_id": pl.String,
+    "route": pl.String,
+    "event_hi": pl.UInt64,
+    "event_lo": pl.UInt64,
+}
+_STATE = {
+    "revision": pl.UInt32,
+    "status": pl.String,
+    "occurred_at": pl.Int64,
+    "value": pl.Int64,
+    "payout": pl.Int64,
+    "currency": pl.String,
+    "click_id": pl.String,
+    "lead_id": pl.String,
+    "visitor_id": pl.String,
+    "goal": pl.String,
+    "campaign": pl.String,
+    "affiliate": pl.String,
+    "offer": pl.String,
+    "channel": pl.String,
+    "country": pl.String,
+    "device": pl.String,
+    "bot": pl.UInt8,
+}
+_CREDIT = {
+    "model": pl.String,
+    "weight": pl.Int64,
+    "value": pl.Int64,
+    "payout": pl.Int64,
+    "touch_hi": pl.UInt64,
+    "touch_lo": pl.UInt64,
+    "touch_at": pl.Int64,
+    "campaign": pl.String,
+    "affiliate": pl.String,
+    "offer": pl.String,
+    "channel": pl.String,
+    "country": pl.String,
+    "device": pl.String,
+    "bot": pl.UInt8,
+    "status": pl.String,
+    "occurred_at": pl.Int64,
+    "currency": pl.String,
+    "goal": pl.String,
+}
+
+
+def halves(event_id: int) -> tuple[int, int]:
+    """Return a 128-bit id as its two 64-bit halves, the more significant first."""
+    return event_id >> 64, event_id & LOW
+
+
+class Trigger(tuple[str, int, int]):
+    """Source, offset and record time of the record that caused a row."""
+
+
+def count_row(
+    trigger: Trigger, sign: int, key: tuple[str, str], route: str, event_id: int, state: TransactionState
+) -> tuple[Any, ...]:
+    """Return one signed row of kind ``count``."""
+    return ("count", *trigger, sign, *key, route, *halves(event_id), *state)
+
+
+def count_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return `count_row`\\ s as a frame."""
+    return pl.DataFrame(rows, schema={**_COUNT, **_STATE}, orient="row")
+
+
+def credit_row(
+    trigger: Trigger, sign: int, key: tuple[str, str, str], request_id: int, revision: int, credit: Credit
+) -> tuple[Any, ...]:
+    """Return one signed row of kind ``credit``."""
+    values = (*credit[:4], *halves(credit.touch_id), *credit[5:])
+    return ("credit", *trigger, sign, *key, *halves(request_id), revision, *values)
+
+
+def credit_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return `credit_row`\\ s as a frame."""
+    return pl.DataFrame(rows, schema={**_COUNT, "revision": pl.UInt32, **_CREDIT}, orient="row")
+
+
+def flush_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return flush rows (source, first and last offset, counts) as a frame."""
+    counts = dict.fromkeys(("received", "journaled", "duplicates", "rejects"), pl.UInt32)
+    return pl.DataFrame(
+        list(rows),
+        schema={"kind": pl.String, **META, "first_offset": pl.Int64, "occurred_at": pl.Int64, **counts},
+        orient="row",
+    )
