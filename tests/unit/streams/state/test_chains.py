@@ -1,0 +1,31 @@
+from collections import defaultdict
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.state.chains import Chains
+
+
+@given(st.lists(st.lists(st.integers(0, 40), max_size=60), max_size=8))
+def test_it_finds_what_a_dictionary_of_lists_finds(batches: list[list[int]]) -> None:
+    chains, expected, row = Chains(), defaultdict(list), 0
+    for batch in batches:
+        chains.add(np.array(batch, dtype=np.uint64))
+        for key in batch:
+            if key:
+                expected[key].insert(0, row)
+            row += 1
+    for key in range(1, 42):
+        assert chains.find(key) == expected.get(key, [])
+    wanted = np.arange(42, dtype=np.uint64)
+    assert chains.contains(wanted).tolist() == [key in expected and key != 0 for key in range(42)]
+
+
+def test_it_grows() -> None:
+    chains = Chains()
+    keys = np.arange(1, 50_001, dtype=np.uint64)
+    for start in range(0, len(keys), 7000):
+        chains.add(keys[start : start + 7000])
+    assert all(chains.find(int(key)) == [int(key) - 1] for key in keys[::977])
+    assert chains.distinct == 50_000
