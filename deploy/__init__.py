@@ -1,0 +1,1 @@
+"""Where the parts are chosen and joined: the command line, the settings, the embedded infrastructure."""
