@@ -28,4 +28,5 @@ def quantised(weights: Sequence[float]) -> list[int]:
     if len(weights) == 1:
         return [WEIGHT_SCALE]
     # As integers first: exact from here on, whatever the floats were.
-    return divide(WEIGHT_SCALE, [round(weight * 2**53) for weight in weights])
+    largest = max(weights)
+    return divide(WEIGHT_SCALE, [round(weight / largest * 2**53) for weight in weights])
