@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.topics import TOPICS
+from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
 from streams.errors import LogLossError
 from streams.process import Processor
@@ -47,6 +48,7 @@ class Assignments:
 
     settings: WorkerSettings
     journal: Journal
+    history: History
     lookups: Lookups
     cluster_id: str
     partitions: int
@@ -63,7 +65,7 @@ class Assignments:
         fences = self.journal.fences(names)
         next_offset = {line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources}
         numbers = sorted({number for _, number in sources})
-        states = restore(self.journal, self.settings, numbers, self.partitions, dict(sources), fences)
+        states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         processor = Processor(self.settings, self.lookups, states, sources, self.partitions)
         return Assignment(token, sources, Lines(next_offset), processor)
