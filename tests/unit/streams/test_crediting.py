@@ -1,0 +1,233 @@
+"""Crediting in any order of arrival.
+
+    event time    click A(10) ---- click B(20) ---- conversion(30)
+    arrival       conversion, A, B
+    ledger        +unattributed   -unattributed +A   (first_click: nothing more; last_click: -A +B)
+
+Whatever the order, the sums are those of the journey as it is known in the end.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.crediting import Hit, credit, take_requests
+from streams.settings import WorkerSettings
+from streams.state.partition import PartitionState, empty_partition
+from streams.steps.models import MODELS
+
+ROUTE = "aaaa"
+LOOKBACK = 100
+SETTINGS = WorkerSettings(bootstrap="")
+
+
+def click(number: int, at: int, visitor: str = "v1", route: str = ROUTE, kind: str = "click") -> dict[str, Any]:
+    return {
+        "visitor_id": visitor,
+        "click_id": f"c{number}" if kind == "click" else "",
+        "lead_id": f"l{number}" if kind == "lead" else "",
+        "route": route,
+        "occurred_at": at,
+        "_record_time": 1000 + number,
+        "event_hi": 0,
+        "event_lo": number,
+        "kind": kind,
+        "campaign": f"campaign{number}",
+        "affiliate": "",
+        "offer": "",
+        "channel": "email",
+        "country": "",
+        "device": "mobile",
+        "bot": 0,
+        "_source": "cluster/clicks/0",
+        "_offset": number,
+    }
+
+
+def request(
+    at: int = 30,
+    revision: int = 1,
+    value: int = 100,
+    moved: bool = False,
+    click_id: str = "",
+    lead_id: str = "",
+    visitor_id: str = "v1",
+    transaction_id: str = "t1",
+) -> dict[str, Any]:
+    return {
+        "_partition": 0,
+        "_source": "cluster/credit-requests/0",
+        "_offset": revision,
+        "_record_time": 1000,
+        "route": ROUTE,
+        "revision": revision,
+        "moved": moved,
+        "event_hi": 1,
+        "event_lo": revision,
+        "partner": "p",
+        "transaction_id": transaction_id,
+        "occurred_at": at,
+        "status": "approved",
+        "value": value,
+        "payout": value // 10,
+        "currency": "EUR",
+        "goal": "sale",
+        "campaign": "own",
+        "affiliate": "",
+        "offer": "",
+        "click_id": click_id,
+        "lead_id": lead_id,
+        "visitor_id": visitor_id,
+    }
+
+
+class Ledger:
+    """A partition that is fed facts, and the sums of its credit rows."""
+
+    def __init__(self) -> None:
+        self.state: PartitionState = empty_partition(SETTINGS)
+        self.rows = 0
+        self.sums: Counter[tuple[str, str, int]] = Counter()
+        self.verdicts: list[int] = []
+
+    def feed(self, *facts: dict[str, Any]) -> None:
+        """One flush: touches first, as the worker does."""
+        hits: list[Hit] = []
+        touches = [fact for fact in facts if "kind" in fact]
+        requests = [fact for fact in facts if "kind" not in fact]
+        if touches:
+            frame = pl.DataFrame(touches).with_columns(pl.col("event_hi", "event_lo").cast(pl.UInt64))
+            for values in self.state.touches.add(frame).values():
+                hits += [
+                    Hit(0, key, (touches[place]["_source"], touches[place]["_offset"], 0))
+                    for place, key in self.state.requests.concerned(values)
+                ]
+        if requests:
+            verdict, new = take_requests({0: self.state}, pl.DataFrame(requests))
+            self.verdicts += verdict.tolist()
+            hits += new
+        rows = credit(self.state, hits, MODELS, LOOKBACK)
+        if rows is not None:
+            self.rows += rows.height
+            for row in rows.iter_rows(named=True):
+                self.sums[row["transaction_id"], row["model"], row["touch_lo"]] += row["sign"] * row["value"]
+
+    def earned(self, transaction_id: str = "t1") -> dict[str, dict[int, int]]:
+        """Return value by touch and model, without what adds up to nothing."""
+        found: dict[str, dict[int, int]] = {model: {} for model in MODELS}
+        for (transaction, model, touch), value in self.sums.items():
+            if transaction == transaction_id and value:
+                found[model][touch] = value
+        return found
+
+
+def test_a_late_touch_restates_what_was_credited_before() -> None:
+    ledger = Ledger()
+    ledger.feed(request())
+    assert ledger.earned() == {"last_click": {0: 100}, "first_click": {0: 100}}
+    ledger.feed(click(1, 10))
+    assert ledger.earned() == {"last_click": {1: 100}, "first_click": {1: 100}}
+    ledger.feed(click(2, 20))
+    assert ledger.earned() == {"last_click": {2: 100}, "first_click": {1: 100}}
+
+
+def test_what_does_not_change_is_not_restated() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10), request())
+    rows = ledger.rows
+    ledger.feed(click(2, 40), click(3, 10, visitor="v2"), click(4, 10, kind="lead"))
+    assert ledger.rows == rows
+
+
+@pytest.mark.parametrize(
+    ("at", "earns"), [(-71, False), (-70, True), (30, True), (31, False)], ids=["too old", "first", "last", "too late"]
+)
+def test_the_lookback_includes_both_ends(at: int, earns: bool) -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, at), request(at=30))
+    assert ledger.earned()["last_click"] == ({1: 100} if earns else {0: 100})
+
+
+def test_a_touch_of_another_route_is_not_seen() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10, route="bbbb"), request())
+    assert ledger.earned()["last_click"] == {0: 100}
+
+
+def test_the_click_named_leads_to_its_visitor_even_if_it_arrives_late() -> None:
+    """conversion names click 2 of visitor v9, who had clicked before."""
+    ledger = Ledger()
+    ledger.feed(click(1, 10, visitor="v9"), request(click_id="c2", visitor_id=""))
+    assert ledger.earned()["first_click"] == {0: 100}
+    ledger.feed(click(2, 20, visitor="v9"))
+    assert ledger.earned() == {"last_click": {2: 100}, "first_click": {1: 100}}
+
+
+def test_a_higher_revision_replaces_and_a_lower_one_is_a_duplicate() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10), request(revision=2, value=70), request(revision=1, value=100))
+    ledger.feed(request(revision=2, value=70))
+    assert ledger.earned()["last_click"] == {1: 70}
+    assert ledger.verdicts == [0, 1, 1]
+
+
+def test_a_moved_request_takes_everything_back() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10), request())
+    ledger.feed(request(revision=2, moved=True))
+    assert ledger.earned() == {"last_click": {}, "first_click": {}}
+    ledger.feed(click(2, 20))
+    assert ledger.earned() == {"last_click": {}, "first_click": {}}
+
+
+FACTS = st.lists(
+    st.one_of(
+        st.builds(
+            click,
+            st.integers(1, 8),
+            st.integers(-80, 40),
+            st.sampled_from(["v1", "v2"]),
+            kind=st.sampled_from(["click", "click", "lead"]),
+        ),
+        st.builds(
+            request,
+            st.just(30),
+            st.integers(1, 3),
+            click_id=st.sampled_from(["", "c1", "c2"]),
+            lead_id=st.sampled_from(["", "l1", "l3"]),
+            visitor_id=st.sampled_from(["", "v1", "v2"]),
+            transaction_id=st.sampled_from(["t1", "t2"]),
+        ),
+    ),
+    min_size=1,
+    max_size=14,
+    # One content per identity: which of two different ones came first is the log's order.
+    unique_by=lambda fact: ("touch", fact["event_lo"]) if "kind" in fact else (fact["transaction_id"], fact["revision"]),
+)
+
+
+@given(FACTS, st.randoms(use_true_random=False), st.integers(1, 5))
+def test_any_order_and_batching_ends_in_the_same_sums(facts: list[dict[str, Any]], random: Any, size: int) -> None:
+    at_once, piecewise = Ledger(), Ledger()
+    at_once.feed(*facts)
+    shuffled = list(facts)
+    random.shuffle(shuffled)
+    for start in range(0, len(shuffled), size):
+        piecewise.feed(*shuffled[start : start + size])
+    for transaction in ("t1", "t2"):
+        assert piecewise.earned(transaction) == at_once.earned(transaction)
+
+
+def test_forgetting_old_touches_leaves_the_newer_ones_findable() -> None:
+    ledger = Ledger()
+    ledger.feed(*(click(number, 10 + number) for number in range(1, 9)))
+    ledger.state.touches.expire(1005)
+    assert ledger.state.touches.rows == 4
+    ledger.feed(request())
+    assert ledger.earned() == {"last_click": {8: 100}, "first_click": {5: 100}}
+    assert np.all(ledger.state.touches._columns["record_time"][:4] >= 1005)
