@@ -82,7 +82,9 @@ class Broker:
 
 def cluster_at(host: str, port: int, seconds: float = 2.0) -> str | None:
     """The id of the cluster that answers a metadata request at this address, None if nothing does."""
-    body = struct.pack(">hhih", METADATA, METADATA_VERSION, 1, len(CLIENT_ID)) + CLIENT_ID + struct.pack(">i", 0)
+    body = (
+        struct.pack(">hhih", METADATA, METADATA_VERSION, 1, len(CLIENT_ID)) + CLIENT_ID + struct.pack(">i", 0)
+    )
     try:
         with socket.create_connection((host, port), timeout=seconds) as link, link.makefile("rb") as answer:
             link.sendall(struct.pack(">i", len(body)) + body)
@@ -93,7 +95,7 @@ def cluster_at(host: str, port: int, seconds: float = 2.0) -> str | None:
 
 
 def _cluster_id(answer: bytes) -> str:
-    """Read correlation id, brokers (node id, host, port, rack) and the cluster id of a metadata answer, version 2."""
+    """Read a metadata answer, version 2: correlation id, brokers (node id, host, port, rack), cluster id."""
     _, brokers = struct.unpack_from(">ii", answer)
     position = 8
     for _ in range(brokers):

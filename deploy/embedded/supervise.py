@@ -31,7 +31,9 @@ class ChildFailed(Exception):
 class Child:
     """One supervised process. Output goes to `log` (appended); `start` and `stop` may alternate."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
@@ -48,7 +50,7 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Start the process and return once `ready()` is true. Raises ChildFailed after `seconds`, or when it exits."""
+        """Start the process, return once `ready()` is true. Raises ChildFailed after `seconds`, or when it exits."""
         if self.running:
             raise ChildFailed(self.name, "is already running", None, self.log)
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Become another command that is killed when the parent process dies.
 
-Run by file name, so that it starts fast and imports nothing of ours: `python -I -S tether.py PARENT_PID COMMAND ...`.
-On systems without prctl it only becomes the command.
+Run by file name, so that it starts fast and imports nothing of ours:
+`python -I -S tether.py PARENT_PID COMMAND ...`. On systems without prctl it only becomes the command.
 """
 
 import ctypes

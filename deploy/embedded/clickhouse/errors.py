@@ -1,0 +1,61 @@
+"""Errors of the ClickHouse front.
+
+ServerError      answered to the client as a ClickHouse exception; the connection goes on
+ProtocolError    the peer sent what the protocol does not allow; the connection ends
+Truncated        the bytes ended before the value did (for a socket: the peer is gone)
+"""
+
+import re
+
+UNKNOWN_SETTING = 115
+NOT_IMPLEMENTED = 48
+SYNTAX_ERROR = 62
+READONLY = 164
+AUTHENTICATION_FAILED = 516
+QUERY_WAS_CANCELLED = 394
+NO_SUCH_COLUMN = 16
+LOGICAL_ERROR = 49
+CANNOT_DECOMPRESS = 271
+CHECKSUM_DOESNT_MATCH = 40
+
+_PREFIX = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_SUFFIX = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\.?(?: \([A-Z0-9_]+\))?")
+
+
+class ServerError(Exception):
+    """A ClickHouse exception: numeric code, and the text without `Code:` and without `DB::Exception:`."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+        super().__init__(f"Code: {code}. DB::Exception: {text}")
+
+
+class ProtocolError(Exception):
+    """The peer does not follow the protocol."""
+
+
+class Truncated(Exception):
+    """The bytes ended in the middle of a value."""
+
+
+def refused(what: str) -> ServerError:
+    """The error for something this front does not support, by its name."""
+    return ServerError(
+        NOT_IMPLEMENTED, f"{what} is not supported by the embedded ClickHouse front (NOT_IMPLEMENTED)"
+    )
+
+
+def cancelled() -> ServerError:
+    return ServerError(QUERY_WAS_CANCELLED, "Query was cancelled. (QUERY_WAS_CANCELLED)")
+
+
+def from_engine(message: str) -> ServerError:
+    """Read code and text out of the engine's message, where both may be wrapped several times."""
+    found = _PREFIX.search(message)
+    if found is None:
+        return ServerError(LOGICAL_ERROR, message)
+    code, text = int(found[1]), message[found.end() :]
+    while (again := _PREFIX.match(text)) is not None:
+        code, text = int(again[1]), text[again.end() :]
+    return ServerError(code, _SUFFIX.sub("", text))

@@ -1,0 +1,127 @@
+"""The listening side: a thread per connection, one that watches clients of running statements, and the end."""
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.embedded.clickhouse import answers, kernels
+from deploy.embedded.clickhouse.engine import Engine
+from deploy.embedded.clickhouse.metrics import Metrics
+from deploy.embedded.clickhouse.registry import Registry
+from deploy.embedded.clickhouse.session import House, Session
+from deploy.embedded.clickhouse.spill import clear_spill
+
+WATCH_SECONDS = 0.1
+GRACE_SECONDS = 10.0
+LOCK_NAME = ".front.lock"
+log = logging.getLogger(__name__)
+
+
+class InUse(Exception):
+    """Another process has this data path. `owner` is its process id as text."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        self.path = path
+        self.owner = owner
+        super().__init__(f"the data path {path} is in use by process {owner or '(unknown)'}")
+
+
+def lock(path: Path) -> int:
+    """Take the data path for this process, for as long as the returned descriptor is open. Raises InUse."""
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode().strip()
+        os.close(descriptor)
+        raise InUse(path, owner) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor
+
+
+class Server:
+    """Serves one data path on one address until `stop`."""
+
+    def __init__(self, path: Path, host: str, port: int, user: str, password: str) -> None:
+        self.metrics = Metrics()
+        self._lock = lock(path)
+        spill = clear_spill(path)
+        kernels.warm()
+        self._house = House(Engine(path), Registry(), self.metrics, spill, user, password)
+        self._listener = socket.create_server((host, port), backlog=128)
+        self._links: set[socket.socket] = set()
+        self._links_lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._listener.getsockname()[:2]
+        return str(host), int(port)
+
+    @property
+    def engine_version(self) -> str:
+        return ".".join(map(str, self._house.engine.version))
+
+    def run(self) -> None:
+        """Accept and serve connections until `stop` is called from another thread or a signal handler."""
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        while not self._stopping.is_set():
+            try:
+                link, _ = self._listener.accept()
+            except OSError:
+                break
+            threading.Thread(target=self._serve, args=(link,), daemon=True).start()
+        self._end()
+
+    def stop(self) -> None:
+        """Accept no more connections; `run` then ends the server."""
+        self._stopping.set()
+        with suppress(OSError):
+            # Wakes up accept(), which closing alone does not.
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self, link: socket.socket) -> None:
+        with link:
+            with self._links_lock:
+                self._links.add(link)
+            self.metrics.connections.inc()
+            try:
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                Session(self._house, link).serve()
+            except Exception:
+                log.exception("a session ended by an error of ours")
+            finally:
+                self.metrics.connections.dec()
+                with self._links_lock:
+                    self._links.discard(link)
+
+    def _watch(self) -> None:
+        """Stop reading statements whose client has cancelled them or gone away."""
+        while not self._stopping.wait(WATCH_SECONDS):
+            for running in self._house.registry.snapshot():
+                if not running.stoppable or running.killed:
+                    continue
+                did = answers.hung_up(running.link)
+                if did:
+                    running.cancelled = did == "cancel"
+                    answers.stop([running], self._house.engine, self._house.registry)
+
+    def _end(self) -> None:
+        """Let running statements finish (for a while), part from the clients, close the engine."""
+        self._listener.close()
+        if not self._house.registry.wait_empty(GRACE_SECONDS):
+            answers.stop(self._house.registry.snapshot(), self._house.engine, self._house.registry)
+        with self._links_lock:
+            links = list(self._links)
+        for link in links:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+        self._house.registry.wait_empty(GRACE_SECONDS)
+        self._house.engine.close()

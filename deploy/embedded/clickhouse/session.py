@@ -1,0 +1,233 @@
+"""One client's connection: greeting, then packets until it goes away."""
+
+import hmac
+import logging
+import re
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploy.embedded.clickhouse import answers, blocks, inserts, packets
+from deploy.embedded.clickhouse.answers import Runner
+from deploy.embedded.clickhouse.compression import FrameCursor
+from deploy.embedded.clickhouse.cursor import GrowingCursor, SocketCursor
+from deploy.embedded.clickhouse.engine import Context, Engine
+from deploy.embedded.clickhouse.errors import (
+    AUTHENTICATION_FAILED,
+    READONLY,
+    ProtocolError,
+    ServerError,
+    Truncated,
+    refused,
+)
+from deploy.embedded.clickhouse.metrics import Metrics
+from deploy.embedded.clickhouse.output import Output
+from deploy.embedded.clickhouse.registry import Registry, Running
+from deploy.embedded.clickhouse.statements import (
+    READING,
+    Insert,
+    first_word,
+    kill_query,
+    read_insert,
+    without_format,
+)
+
+log = logging.getLogger(__name__)
+_SET_READONLY = re.compile(r"\s*SET\s+readonly\s*=\s*'?(\d)'?\s*;?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class House:
+    """What all sessions of a server share. `spill` is the folder for blocks on their way in."""
+
+    engine: Engine
+    registry: Registry
+    metrics: Metrics
+    spill: Path
+    user: str
+    password: str
+
+
+class Session:
+    """Serves one socket until the client leaves or breaks the protocol."""
+
+    def __init__(self, house: House, link: socket.socket) -> None:
+        self.house = house
+        self.link = link
+        self.cursor = SocketCursor(link)
+        self.out = Output(link)
+        self.context = Context()
+        self.user = ""
+
+    def serve(self) -> None:
+        """Greet the client and answer its packets. Returns when the connection has to be closed."""
+        try:
+            self._greet()
+            self._answer_packets()
+        except (Truncated, ConnectionError):
+            pass
+        except ServerError as error:
+            self._last_words(error)
+        except ProtocolError as error:
+            log.warning("a client broke the protocol: %s", error)
+            self._last_words(ServerError(101, f"Unexpected packet: {error}. (UNEXPECTED_PACKET_FROM_CLIENT)"))
+        finally:
+            self._count_sent()
+
+    def _greet(self) -> None:
+        hello = packets.read_hello(self.cursor)
+        if hello.revision < packets.REVISION:
+            raise refused(f"client revision {hello.revision} (older than {packets.REVISION})")
+        self._authenticate(hello)
+        self.user = hello.user
+        engine = self.house.engine
+        self.context = Context(hello.database or "default")
+        # An unknown database is an error of the greeting, as with a server.
+        engine.control.query("SELECT 1", self.context)
+        self.out.packet(packets.hello(engine.version, engine.timezone, engine.name))
+        self.out.flush()
+
+    def _authenticate(self, hello: packets.Hello) -> None:
+        given, known = hello.password.encode(errors="surrogateescape"), self.house.password.encode()
+        if not hmac.compare_digest(given, known) or hello.user != self.house.user:
+            raise ServerError(
+                AUTHENTICATION_FAILED,
+                f"{hello.user}: Authentication failed: password is incorrect, or there is no user with such name."
+                " (AUTHENTICATION_FAILED)",
+            )
+
+    def _answer_packets(self) -> None:
+        engine = self.house.engine
+        lane = engine.lane()
+        try:
+            runner = Runner(engine, lane, self.house.registry)
+            while True:
+                self.cursor.forget()
+                self._answer(self.cursor.varint(), runner)
+                self.out.flush()
+        finally:
+            engine.release(lane)
+
+    def _answer(self, packet: int, runner: Runner) -> None:
+        match packet:
+            case packets.FromClient.PING:
+                self.out.packet(packets.PONG)
+            case packets.FromClient.QUERY:
+                self._answer_query(packets.read_query(self.cursor), runner)
+            case packets.FromClient.CANCEL:
+                pass  # The statement it was meant for has already been answered.
+            case _:
+                raise ProtocolError(f"packet {packet} where a query was expected")
+
+    def _answer_query(self, query: packets.Query, runner: Runner) -> None:
+        plain = FrameCursor(self.cursor) if query.compressed else self.cursor
+        external = self._external_tables(plain)
+        self.house.metrics.queries.inc()
+        settings = {**self.context.settings, **query.settings}
+        readonly = settings.pop("readonly", "0")
+        context = Context(self.context.database, settings)
+        word = first_word(query.text)
+        enter = self.house.registry.enter
+        with enter(query.query_id, self.user, query.text, context, self.link, word in READING) as running:
+            try:
+                if external:
+                    raise refused(f"external table {external}")
+                packets.check_query(query)
+                self._check_readonly(readonly, word)
+                self._execute(query, word, running, runner, plain)
+            except ServerError as error:
+                self._answer_failure(error, running)
+            else:
+                self.out.packet(packets.END_OF_STREAM)
+
+    def _execute(
+        self, query: packets.Query, word: str, running: Running, runner: Runner, plain: GrowingCursor
+    ) -> None:
+        if (kill := kill_query(query.text)) is not None:
+            answers.kill(kill, running, runner, self.out, query.compressed)
+        elif word in ("SET", "USE"):
+            self._remember(query, running, runner)
+        elif (insert := read_insert(query.text)) is not None:
+            self._insert(insert, query, running, runner, plain)
+        else:
+            running.text = without_format(query.text)
+            self._rows(query, word, running, runner)
+
+    def _rows(self, query: packets.Query, word: str, running: Running, runner: Runner) -> None:
+        totals = runner.rows(running, word, self.out, query.compressed)
+        self.out.packet(packets.progress(totals))
+
+    def _insert(
+        self, insert: Insert, query: packets.Query, running: Running, runner: Runner, plain: GrowingCursor
+    ) -> None:
+        if insert.data != "blocks":
+            self._rows(query, "INSERT", running, runner)
+            return
+        columns = inserts.target_columns(insert, running, runner)
+        inserts.ask(columns, self.out, query.compressed)
+        receiver = inserts.Receiver(self.house.spill / f"{running.number}.native")
+        try:
+            inserts.receive(self.cursor, plain, receiver)
+            self.house.metrics.received_bytes.inc(receiver.size)
+            inserts.land(insert, columns, receiver, running, runner)
+        finally:
+            receiver.close()
+        self.house.metrics.inserts.inc()
+        self.house.metrics.inserted_rows.inc(receiver.rows)
+        self.out.packet(packets.progress(packets.Totals(0, 0, receiver.rows, receiver.size)))
+
+    def _remember(self, query: packets.Query, running: Running, runner: Runner) -> None:
+        """SET and USE change the session. `readonly` is kept here: the engine could never be set back."""
+        if (readonly := _SET_READONLY.fullmatch(query.text)) is not None:
+            self.context.settings["readonly"] = readonly[1]
+            return
+        kept = {name: value for name, value in self.context.settings.items() if name == "readonly"}
+        with runner.registry.in_engine(running):
+            left = runner.lane.remember(without_format(query.text), running.context)
+        only_here = query.settings.keys() - self.context.settings.keys()
+        settings = {name: value for name, value in left.settings.items() if name not in only_here}
+        self.context = replace(left, settings={**settings, **kept})
+
+    def _external_tables(self, plain: GrowingCursor) -> str:
+        """Read the tables behind a query, up to the empty block. Returns the name of one, if any was sent."""
+        name = ""
+        while True:
+            if (packet := self.cursor.varint()) != packets.FromClient.DATA:
+                raise ProtocolError(f"packet {packet} where a query's (external) tables were expected")
+            table = self.cursor.text(packets.SHORT_TEXT)
+            blocks.skip_info(plain)
+            extent = blocks.skip_block(plain)
+            inserts.forget(self.cursor, plain)
+            if extent.columns == 0:
+                return name
+            name = table
+
+    @staticmethod
+    def _check_readonly(readonly: str, word: str) -> None:
+        allowed = READING if readonly != "2" else READING | {"SET", "USE"}
+        if readonly not in ("", "0") and word not in allowed:
+            raise ServerError(READONLY, "Cannot execute query in readonly mode. (READONLY)")
+
+    def _answer_failure(self, error: ServerError, running: Running) -> None:
+        if running.cancelled:
+            self.out.packet(packets.END_OF_STREAM)
+            return
+        self.house.metrics.exceptions.inc()
+        text = error.text.replace(f"\n{running.marker}", "").replace(f"{running.marker} ", "")
+        self.out.packet(packets.exception(ServerError(error.code, text)))
+
+    def _last_words(self, error: ServerError) -> None:
+        """Say why the connection ends, and let the client read it before the connection is reset."""
+        self.house.metrics.exceptions.inc()
+        try:
+            self.out.packet(packets.exception(error))
+            self.out.flush()
+            self.link.shutdown(socket.SHUT_WR)
+            self.link.settimeout(2)
+            while self.link.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+
+    def _count_sent(self) -> None:
+        self.house.metrics.sent_bytes.inc(self.out.sent_bytes)

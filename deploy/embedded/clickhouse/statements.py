@@ -1,0 +1,191 @@
+"""Just enough SQL reading to know what a statement is: its first word, its end, where an INSERT's data comes from."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deploy.embedded.clickhouse.errors import SYNTAX_ERROR, ServerError, refused
+
+READING = frozenset(
+    {"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "VALUES"}
+)
+STREAMED = frozenset({"SELECT", "WITH", "FROM", "("})
+
+_TOKEN = re.compile(
+    r"""(?P<space>(?:\s+|--[^\n]*|\#[!\x20][^\n]*|/\*.*?\*/)+)
+      | (?P<string>'(?:[^'\\]|\\.|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+      | (?P<quoted>`(?:[^`\\]|\\.|``)*` | "(?:[^"\\]|\\.|"")*")
+      | (?P<word>[A-Za-z_]\w*)
+      | (?P<number>\d[\w.]*)
+      | (?P<mark>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_NEEDS_READING = re.compile(r";|\bFORMAT\b|\bOUTFILE\b", re.IGNORECASE)
+_KILL = re.compile(
+    r"\s*KILL\s+QUERY\s+WHERE\s+(?P<condition>.*?)(?:\s+(?P<mode>SYNC|ASYNC|TEST))?(?:\s+FORMAT\s+\w+)?\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of SQL that is not space: its group in `_TOKEN`, text and place."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    def says(self, *words: str) -> bool:
+        return self.kind in ("word", "mark") and self.text.upper() in words
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An INSERT's head. `data` is "blocks" (the client sends them), "inline" or "select"."""
+
+    target: str
+    columns: str
+    settings: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """KILL QUERY WHERE condition, mode SYNC, ASYNC or TEST."""
+
+    condition: str
+    mode: str
+
+
+def tokens(sql: str, position: int = 0) -> Iterator[Token]:
+    for found in _TOKEN.finditer(sql, position):
+        kind = found.lastgroup or ""
+        if kind != "space":
+            yield Token("string" if kind == "tag" else kind, found[0], found.start(), found.end())
+
+
+def first_word(sql: str) -> str:
+    """The word (or bracket) a statement begins with, in capitals; empty for nothing at all."""
+    return next((token.text.upper() for token in tokens(sql)), "")
+
+
+def without_format(sql: str) -> str:
+    """One statement without its FORMAT clause, which the native protocol ignores. Refuses several statements."""
+    if not _NEEDS_READING.search(sql):
+        return sql
+    seen = list(tokens(sql))
+    while seen and seen[-1].says(";"):
+        sql = sql[: seen.pop().start]
+    for token in seen:
+        if token.says(";"):
+            raise _several(sql, token)
+        if token.says("OUTFILE"):
+            raise refused("INTO OUTFILE")
+    return _cut_format(sql, seen)
+
+
+def _cut_format(sql: str, seen: list[Token]) -> str:
+    for place in range(len(seen) - 2, 0, -1):
+        word, name = seen[place], seen[place + 1]
+        at_end = place + 2 == len(seen) or seen[place + 2].says("SETTINGS")
+        if word.says("FORMAT") and name.kind == "word" and at_end:
+            return sql[: word.start] + sql[name.end :]
+    return sql
+
+
+def _several(sql: str, token: Token) -> ServerError:
+    rest = sql[token.start : token.start + 100]
+    return ServerError(
+        SYNTAX_ERROR,
+        f"Syntax error (Multi-statements are not allowed): failed at position {token.start + 1} "
+        f"(end of query): {rest}. (SYNTAX_ERROR)",
+    )
+
+
+def kill_query(sql: str) -> Kill | None:
+    """The parts of a KILL QUERY statement, None for anything else."""
+    found = _KILL.fullmatch(sql)
+    return Kill(found["condition"], (found["mode"] or "ASYNC").upper()) if found else None
+
+
+def read_insert(sql: str) -> Insert | None:
+    """The head of an INSERT, None for other statements. Reads no further than the head."""
+    stream = tokens(sql)
+    token = next(stream, None)
+    if token is None or not token.says("INSERT"):
+        return None
+    token = next(stream, None)
+    if token is None or not token.says("INTO"):
+        return None
+    return _InsertReader(sql, stream).read()
+
+
+class _InsertReader:
+    """Walks over the head: target, columns, settings, and what the data is."""
+
+    def __init__(self, sql: str, stream: Iterator[Token]) -> None:
+        self.sql = sql
+        self.stream = stream
+        self.token = next(stream, None)
+
+    def read(self) -> Insert | None:
+        if self._at("TABLE"):
+            self._next()
+        target = self._target()
+        columns = self._brackets() if self._at("(") else ""
+        settings = self._settings() if self._at("SETTINGS") else ""
+        if self._at("FROM"):
+            raise refused("INSERT ... FROM INFILE")
+        if self.token is None or self._at(";"):
+            return Insert(target, columns, settings, "blocks")
+        if self._at("VALUES", "FORMAT"):
+            return Insert(target, columns, settings, self._data())
+        return Insert(target, columns, settings, "select")
+
+    def _data(self) -> str:
+        if self._at("FORMAT"):
+            self._next()
+        self._next()
+        return "blocks" if self.token is None or self._at(";") else "inline"
+
+    def _target(self) -> str:
+        """`table`, `database.table` or `FUNCTION name(...)`."""
+        start = end = self.token.start if self.token else len(self.sql)
+        function = self._at("FUNCTION")
+        while self.token is not None and not self._at(
+            "VALUES", "FORMAT", "SELECT", "WITH", "SETTINGS", "FROM", ";"
+        ):
+            if self._at("("):
+                if not function:
+                    break
+                self._brackets()
+                return self.sql[start : self._last]
+            end = self.token.end
+            self._next()
+        return self.sql[start:end]
+
+    def _brackets(self) -> str:
+        assert self.token is not None
+        start, depth = self.token.start, 0
+        while self.token is not None:
+            depth += self._at("(") - self._at(")")
+            self._last = self.token.end
+            self._next()
+            if depth == 0:
+                break
+        return self.sql[start : self._last]
+
+    def _settings(self) -> str:
+        self._next()
+        start = end = self.token.start if self.token else len(self.sql)
+        while self.token is not None and not self._at("VALUES", "FORMAT", "SELECT", "WITH", "FROM", ";"):
+            end = self.token.end
+            self._next()
+        return self.sql[start:end]
+
+    def _at(self, *words: str) -> bool:
+        return self.token is not None and self.token.says(*words)
+
+    def _next(self) -> None:
+        self.token = next(self.stream, None)
