@@ -67,18 +67,20 @@ def create_app(
     """
     context = make_context(settings, producer, metrics, now)
     seconds = {route.name: metrics.request_seconds.labels(route.name) for route in ROUTES.values()}
-    inflight = metrics.inflight
+    under_way = 0
+    metrics.inflight.set_function(lambda: under_way)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
+        nonlocal under_way
         route = ROUTES.get(scope["path"])
         started = time.perf_counter()
-        inflight.inc()
+        under_way += 1
         try:
             response = await _respond(context, route, scope, receive)
         finally:
-            inflight.dec()
+            under_way -= 1
         if route is not None:
             seconds[route.name].observe(time.perf_counter() - started)
         await _send(send, response)

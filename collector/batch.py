@@ -77,7 +77,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _read(context: Context, item: object, received_at: int) -> Event | FieldError:
     try:
-        return read_item(item, received_at, context.settings.email_key)
+        return read_item(item, received_at, context.settings.email_key, context.minter)
     except FieldError as error:
         return error
 
@@ -90,7 +90,7 @@ async def _deliver(context: Context, batch: list[Event]) -> list[bool]:
     context.metrics.produce_seconds.observe(time.perf_counter() - started)
     for event, is_acknowledged in zip(batch, acknowledged, strict=True):
         if is_acknowledged:
-            context.metrics.accepted.labels(event.kind).inc()
+            context.accepted[event.kind].inc()
     return acknowledged
 
 

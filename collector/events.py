@@ -1,10 +1,11 @@
 """Events on their way out: which topic, which key, which bytes."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
+from collector.encoding import Encoder, make_encoder
 from collector.producer import SentRecord
-from schemas.encoding import encode
 from schemas.ids import route_of, transaction_route
 from schemas.topics import TOPIC_OF_KIND
 
@@ -31,6 +32,11 @@ def route(event: Event) -> str:
 
 def to_record(event: Event, topic_prefix: str) -> SentRecord:
     """Return the Kafka record of ``event``; its record time is the time it was received."""
-    topic = TOPIC_OF_KIND[event.kind]
-    value = encode(topic, event.record)
-    return SentRecord(topic_prefix + topic, route(event).encode(), value, event.record["received_at"])
+    value = _encoder(event.kind)(event.record)
+    topic = topic_prefix + TOPIC_OF_KIND[event.kind]
+    return SentRecord(topic, route(event).encode(), value, event.record["received_at"])
+
+
+@cache
+def _encoder(kind: str) -> Encoder:
+    return make_encoder(TOPIC_OF_KIND[kind])

@@ -7,8 +7,9 @@ from typing import Any
 from collector import text, values
 from collector.errors import FieldError
 from collector.events import Event
+from collector.minting import Minter
 from collector.privacy import hash_email, truncate_ip
-from schemas.ids import mint, route_of
+from schemas.ids import route_of
 
 CONVERSION_NAMESPACE = uuid.UUID("6f1c1d56-5f0e-5d0b-9a57-2f4a4c3ab3f1")
 _EMAIL_HASH_LENGTH = 64
@@ -33,7 +34,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
 Item = Mapping[str, object]
 
 
-def read_item(item: object, received_at: int, email_key: str) -> Event:
+def read_item(item: object, received_at: int, email_key: str, minter: Minter) -> Event:
     """Return the event that an item of a batch, as JSON gave it, describes.
 
     Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's visitor (or
@@ -50,7 +51,7 @@ def read_item(item: object, received_at: int, email_key: str) -> Event:
     record = _common(kind, item, received_at)
     if kind == "conversion":
         return Event(kind, _conversion(item, record, received_at))
-    return Event(kind, _touch(kind, item, record, email_key))
+    return Event(kind, _touch(kind, item, record, email_key, minter))
 
 
 def _text(item: Item, name: str) -> str:
@@ -88,14 +89,14 @@ def _time(item: Item, name: str, default: int, received_at: int) -> int:
     return default if value is None else values.time_ms(name, value, received_at)
 
 
-def _touch(kind: str, item: Item, record: dict[str, Any], email_key: str) -> dict[str, Any]:
-    record["event_id"] = record["event_id"] or str(uuid.uuid4())
+def _touch(kind: str, item: Item, record: dict[str, Any], email_key: str, minter: Minter) -> dict[str, Any]:
+    record["event_id"] = record["event_id"] or minter.event_id()
     if not record["visitor_id"]:
         named_click = record.get("click_id", "")
-        record["visitor_id"] = mint(route_of(named_click) if named_click else None)
+        record["visitor_id"] = minter.mint(route_of(named_click) if named_click else None)
     own_id = {"click": "click_id", "lead": "lead_id"}.get(kind)
     if own_id and not record[own_id]:
-        record[own_id] = mint(route_of(record["visitor_id"]))
+        record[own_id] = minter.mint(route_of(record["visitor_id"]))
     if kind == "lead":
         record["email_hash"] = _email_hash(item, email_key)
         record["value"] = _amount(item, "value") or 0

@@ -12,10 +12,7 @@ REDACTED = "redacted"
 
 _AT = r"(?:@|%(?:25)*40)"
 _COLON = r"(?::|%(?:25)*3[Aa])"
-_HINT = re.compile(
-    rf"{_AT}|(?:\+|%(?:25)*2[Bb])\d|\d\.\d{{1,3}}\.\d{{1,3}}\.\d|{_COLON}[0-9A-Fa-f]{{0,4}}{_COLON}"
-    r"|(?i:mail|phone|mobile|msisdn|tel)"
-)
+_NAMES = ("mail", "tel", "phone", "mobile", "msisdn")
 _NAMED = re.compile(
     r"(?i)(?<![a-z0-9])((?:e[-_]?mail|mail|phone|phone[-_]?number|telephone|mobile|msisdn|tel)(?:=|:|%(?:25)*3[da]))"
     r"(?=[^&#;\s])(?!redacted)(?:(?!%(?:25)*26)[^&#;,\s)])+"
@@ -60,15 +57,22 @@ def scrub(text: str) -> str:
     """Return ``text`` without e-mail addresses and telephone numbers, and with IP addresses cut to their network.
 
     Also finds them percent-encoded, as in URLs that carry URLs. Telephone numbers are known by their ``+`` or by the name of
-    their parameter; digits alone are not taken for one.
+    their parameter; digits alone are not taken for one. Each search runs only where a character it needs is there.
     """
-    if _HINT.search(text) is None:
-        return text
-    text = _NAMED.sub(r"\1" + REDACTED, text)
-    text = _without_emails(text)
-    text = _PHONE.sub(REDACTED, text)
-    text = _IPV4.sub(lambda match: _cut_ipv4(match), text)
-    return _IPV6.sub(lambda match: _cut_ipv6(match), text)
+    encoded = "%" in text
+    if encoded or "=" in text or ":" in text:
+        lower = text.lower()
+        if any(name in lower for name in _NAMES):
+            text = _NAMED.sub(r"\1" + REDACTED, text)
+    if encoded or "@" in text:
+        text = _without_emails(text)
+    if encoded or "+" in text:
+        text = _PHONE.sub(REDACTED, text)
+    if text.count(".") >= 3:
+        text = _IPV4.sub(_cut_ipv4, text)
+    if encoded or text.count(":") >= 2:
+        text = _IPV6.sub(_cut_ipv6, text)
+    return text
 
 
 scrub_cached = lru_cache(maxsize=16_384)(scrub)

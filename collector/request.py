@@ -48,7 +48,8 @@ def read_request(scope: Scope, receive: Receive, received_at: int) -> Request:
 
 def header(request: Request, name: bytes) -> str:
     """Return the header ``name`` (lower case) as text, empty if absent. Bytes that are not UTF-8 are left out."""
-    return request.headers.get(name, b"").decode(errors="ignore")
+    value = request.headers.get(name)
+    return "" if value is None else value.decode(errors="ignore")
 
 
 def read_query(raw: bytes, names: Mapping[str, str]) -> dict[str, str]:
@@ -61,7 +62,8 @@ def read_query(raw: bytes, names: Mapping[str, str]) -> dict[str, str]:
         name, _, value = pair.partition("=")
         field = names.get(name)
         if value and field is not None and field not in found:
-            found[field] = _unquoted(field, value)
+            is_literal = value.isalnum() and value.isascii()
+            found[field] = value if is_literal else _unquoted(field, value)
     return found
 
 

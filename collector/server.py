@@ -1,6 +1,7 @@
 """The collector as a process: granian around the application, the producer behind it, metrics beside it."""
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -40,6 +41,7 @@ async def _serve(settings: CollectorSettings) -> None:
     topics = [settings.topic_prefix + topic for topic in EVENT_TOPICS]
     producer = KafkaProducer(settings, topics)
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
+    gc.freeze()  # what is there by now stays: the garbage collector need not walk it again and again
     with _metrics_endpoint(settings, registry):
         await serve_app(app, settings.host, settings.port)
         await asyncio.wait_for(producer.close(), settings.drain_seconds)

@@ -1,6 +1,5 @@
 """Impressions and clicks out of live requests, pixels and redirects."""
 
-import uuid
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -11,8 +10,9 @@ from collector.context import Context
 from collector.errors import FieldError
 from collector.events import Event
 from collector.links import with_parameters
+from collector.minting import Minter
 from collector.request import Request, client_network, header, read_cookie, read_query
-from schemas.ids import is_minted, mint, route_of
+from schemas.ids import is_minted, route_of
 from schemas.reference import channel_lists
 
 COOKIE = "fv"
@@ -61,7 +61,9 @@ def click(context: Context, request: Request, query: Mapping[str, str], target: 
     """Return the click that a redirect to ``target`` reports, and whether its visitor is new. Raises FieldError."""
     record, is_new = _touch(context, request, query, query.get("landing_url") or text.browser_url(target))
     given = query.get("click_id")
-    record["click_id"] = text.clean("click_id", given) if given else mint(route_of(record["visitor_id"]))
+    record["click_id"] = (
+        text.clean("click_id", given) if given else context.minter.mint(route_of(record["visitor_id"]))
+    )
     record["external_id"] = _external_id(query, record["landing_url"])
     return Event("click", record), is_new
 
@@ -76,37 +78,41 @@ def _touch(
     context: Context, request: Request, query: Mapping[str, str], landing_url: str
 ) -> tuple[dict[str, Any], bool]:
     consent = text.consent(query.get("consent", ""))
-    visitor_id, is_new = _visitor(request, query, may_remember=consent != "denied")
+    visitor_id, is_new = _visitor(context.minter, request, query, may_remember=consent != "denied")
     record: dict[str, Any] = {
         "received_at": request.received_at,
         "ip": client_network(request, context.trusted_proxies),
         "user_agent": text.user_agent(header(request, b"user-agent")),
-        "event_id": text.event_id(query["event_id"]) if "event_id" in query else str(uuid.uuid4()),
+        "event_id": text.event_id(query["event_id"]) if "event_id" in query else context.minter.event_id(),
         "occurred_at": request.received_at,
         "visitor_id": visitor_id,
         "referrer": _referrer(request, query),
         "landing_url": text.clean("landing_url", landing_url) if landing_url else "",
         "consent": consent,
     }
-    for name in query.keys() & _DIMENSIONS:
-        record[name] = text.clean(name, query[name])
+    for name, value in query.items():
+        if name in _DIMENSIONS:
+            record[name] = text.clean(name, value)
     if "utm_" in landing_url and not any(name in query for name in UTM):
         record |= _utm_of(record["landing_url"])
     return record, is_new
 
 
-def _visitor(request: Request, query: Mapping[str, str], *, may_remember: bool) -> tuple[str, bool]:
+def _visitor(
+    minter: Minter, request: Request, query: Mapping[str, str], *, may_remember: bool
+) -> tuple[str, bool]:
     """The visitor: the named one, the remembered one, a new one; and whether it is one to remember."""
     if "visitor_id" in query:
         return text.clean("visitor_id", query["visitor_id"]), False
     remembered = read_cookie(request, COOKIE) if may_remember else ""
-    return (remembered, False) if is_minted(remembered) else (mint(), may_remember)
+    return (remembered, False) if is_minted(remembered) else (minter.mint(), may_remember)
 
 
 def _referrer(request: Request, query: Mapping[str, str]) -> str:
     if "referrer" in query:
         return text.clean("referrer", query["referrer"])
-    return text.browser_url(header(request, b"referer"))
+    sent = header(request, b"referer")
+    return text.browser_url(sent) if sent else ""
 
 
 def _utm_of(landing_url: str) -> dict[str, str]:
