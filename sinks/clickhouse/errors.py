@@ -1,0 +1,67 @@
+"""What can go wrong with ClickHouse.
+
+ClickHouseError
+├── Unavailable     no connection, or the outcome is unknown: try again once the fence has been read
+└── Refused         the server said no; trying the same again is of no use
+    └── NotOwner    the rows' owner token is not the newest of their source
+MigrationError      the migrations applied are not the migrations at hand
+"""
+
+VIOLATED_CONSTRAINT = 469
+TRANSIENT = frozenset(
+    {
+        159,  # TIMEOUT_EXCEEDED
+        164,  # READONLY, while a replica starts
+        173,  # CANNOT_ALLOCATE_MEMORY
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        473,  # DEADLOCK_AVOIDED
+        999,  # KEEPER_EXCEPTION
+    }
+)
+
+
+class ClickHouseError(Exception):
+    """ClickHouse did not do what it was asked. ``code`` is the server's, 0 if the error is not the server's."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"code {code}: {text}" if code else text)
+        self.code = code
+        self.text = text
+
+
+class Unavailable(ClickHouseError):
+    """No connection, or the outcome is unknown."""
+
+
+class Refused(ClickHouseError):
+    """The server refused."""
+
+
+class NotOwner(Refused):
+    """Another worker has taken over a source of these rows. Nothing of them landed."""
+
+
+class MigrationError(Exception):
+    """A migration that was applied has been edited or removed."""
+
+
+def server_error(code: int, text: str) -> ClickHouseError:
+    """Return the error that a server's exception means."""
+    if code == VIOLATED_CONSTRAINT and "Constraint `owner`" in text:
+        return NotOwner(code, text)
+    return Unavailable(code, text) if code in TRANSIENT else Refused(code, text)

@@ -1,0 +1,91 @@
+"""The journal: the one table that workers write, and the checkpoint they start from.
+
+A flush is one INSERT of one block into one part. The fence of a source is the last offset that a flush has covered.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from sinks.clickhouse.client import Connection
+from sinks.clickhouse.columns import Column
+from sinks.clickhouse.pack import Block, pack_block
+from sinks.clickhouse.owners import running_comment, stop_running, write_owners
+
+TABLE = "journal"
+BLOCK_ROWS = 1_000_000
+"""Rows of a flush stay below this, so that the server never cuts its block."""
+
+
+class Journal:
+    """The journal by one connection, for one thread. ``group`` names the consumer group in the server's list of running queries.
+
+    Every method raises what `Connection` raises.
+    """
+
+    def __init__(self, connection: Connection, group: str) -> None:
+        self.connection = connection
+        self.group = group
+        self._columns: list[Column] = []
+
+    @property
+    def columns(self) -> list[Column]:
+        """The table's columns, read from the server once."""
+        if not self._columns:
+            self._columns = self.connection.columns(TABLE)
+        return self._columns
+
+    def pack(self, frame: pl.DataFrame) -> Block:
+        """Pack the rows of one flush (see `pack_block`): one owner, one time of ingestion."""
+        assert 0 < frame.height < BLOCK_ROWS, f"a flush of {frame.height} rows is not one block"
+        for name in ("_ingested_at", "_owner"):
+            assert frame[name].null_count() == 0 and frame[name].n_unique() == 1, f"a flush has one {name}"
+        return pack_block(frame, self.columns)
+
+    def insert(self, block: Block, deduplication: str, sources: Sequence[str], token: int) -> None:
+        """Land ``block`` as a whole. The same ``deduplication`` token lands once, however often it is sent.
+
+        Raises NotOwner where another worker has taken a source over: nothing of it landed then.
+        """
+        comment = running_comment("flush", self.group, sources, token)
+        self.connection.insert_block(
+            TABLE, block, {**ONE_PART, "insert_deduplication_token": deduplication, "log_comment": comment}
+        )
+
+    def fences(self, sources: Sequence[str]) -> dict[str, int]:
+        """Return the last offset covered of each source that has one."""
+        return newest_flushes(self.connection, sources)
+
+    def take_ownership(self, sources: Sequence[str], token: int) -> None:
+        """Make ``token`` the owner of ``sources``, and end whatever a former owner has running. Read fences only afterwards."""
+        write_owners(self.connection, sources, token)
+        self.kill_running(sources)
+
+    def kill_running(self, sources: Sequence[str]) -> None:
+        """End running inserts and derivations that touch ``sources``, and wait until they have ended."""
+        stop_running(self.connection, sources)
+
+
+ONE_PART: Mapping[str, object] = {
+    "async_insert": 0,
+    "insert_deduplicate": 1,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 4 * BLOCK_ROWS,
+    "min_insert_block_size_rows": 4 * BLOCK_ROWS,
+    "min_insert_block_size_bytes": 1 << 40,
+    "max_partitions_per_insert_block": 1,
+    "throw_on_max_partitions_per_insert_block": 1,
+}
+"""Settings under which an INSERT becomes one part or fails: no cutting, no second partition."""
+
+
+def newest_flushes(connection: Connection, sources: Sequence[str]) -> dict[str, int]:
+    """Return the offset of the newest flush row of each source. Reads a few granules per source, from the end of the order."""
+    if not sources:
+        return {}
+    newest = " UNION ALL ".join(
+        f"(SELECT toString(_source), _offset FROM {TABLE} WHERE kind = 'flush' AND _source = %(s{place})s ORDER BY _offset DESC LIMIT 1)"
+        for place in range(len(sources))
+    )
+    rows = connection.query(newest, {f"s{place}": source for place, source in enumerate(sources)})
+    return {str(source): int(offset) for source, offset in rows}
