@@ -1,0 +1,56 @@
+# Every target sets itself up: Python 3.11 to 3.13, a C compiler and a package index are all a machine needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := schemas streams sinks collector simulator deploy
+EVENTS ?= 100000
+
+# An environment of the caller's must not leak into ours.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=$$(for name in python3.13 python3.12 python3.11 python3 python; do \
+	  path=$$(command -v $$name) || continue; \
+	  "$$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$path"; break; }; \
+	done); \
+	if [ -z "$$python" ]; then echo "funnel needs Python 3.11, 3.12 or 3.13 on the PATH" >&2; exit 1; fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version)"; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## Install everything into .venv
+
+run: $(STAMP) ## Start everything embedded, send simulated events, verify, show the funnel
+	@$(BIN)/funnel up --events $(EVENTS) --verify
+
+test: $(STAMP) ## Run all tests that need no Java and no browser
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into the house format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measure: pipeline, front, collector; one JSON line each
+	@for name in front collector pipeline; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+lock: $(STAMP) ## Resolve the dependencies of pyproject.toml anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+	  --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+clean: ## Remove everything that the other targets made
+	@rm -rf $(VENV) .cache .funnel .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

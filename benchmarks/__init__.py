@@ -1,0 +1,1 @@
+"""Benchmarks: each checks its answer and prints one JSON line."""
