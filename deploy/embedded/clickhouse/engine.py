@@ -15,6 +15,7 @@ from typing import Any
 
 import chdb
 
+from deploy.embedded.clickhouse import default_database
 from deploy.embedded.clickhouse.errors import UNKNOWN_SETTING, ServerError, from_engine
 
 # The engine's own defaults for embedded use, put back to a server's.
@@ -147,8 +148,12 @@ class Engine:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self.control = Lane(chdb.connect(self._path))
         self.isolated = int(chdb.chdb_version[0]) >= 4
+        if not self.isolated:
+            default_database.put_aside(path)
+        self.control = Lane(chdb.connect(self._path))
+        if not self.isolated:
+            default_database.put_back(lambda sql: self.control.query(sql, Context()), path)
         version, self.timezone, self.name = self.control.rows(
             "SELECT version(), timezone(), hostName()", Context()
         )[0]
