@@ -23,10 +23,12 @@ _MINTED_IDS = {
 
 
 async def events(context: Context, request: Request) -> Response:
-    """``POST /events``: 200 if all items were accepted, 207 if some, 400 if none; 503 if one that is valid was not acknowledged.
+    """``POST /events``: 200 if all items were accepted, 207 if some, 400 if none; 503 if one that is valid
+    was not acknowledged.
 
-    Answers ``{"items": […]}`` in the order of the batch: ``{"event_id", "status": "accepted", ids…}``, ``{"error": {"index",
-    "field", "message"}}``, or ``{"event_id", "status": "unavailable"}``. Raises Refusal, FieldError for the batch as a whole.
+    Answers ``{"items": […]}`` in the order of the batch: ``{"event_id", "status": "accepted", ids…}``,
+    ``{"error": {"index", "field", "message"}}``, or ``{"event_id", "status": "unavailable"}``. Raises
+    Refusal, FieldError for the batch as a whole.
     """
     authorise(header(request, b"authorization"), context.token_digests)
     batch = parse_batch(
@@ -46,10 +48,13 @@ async def events(context: Context, request: Request) -> Response:
 
 
 def authorise(value: str, token_digests: tuple[bytes, ...]) -> None:
-    """Check an Authorization header against the SHA-256 of the tokens, in constant time. Raises Refusal (401)."""
+    """Check an Authorization header against the SHA-256 of the tokens, in constant time. Raises Refusal
+    (401)."""
     scheme, _, token = value.partition(" ")
     given = sha256(token.strip().encode()).digest()
-    known = any([hmac.compare_digest(given, digest) for digest in token_digests])
+    known = False
+    for digest in token_digests:
+        known |= hmac.compare_digest(given, digest)
     if scheme.lower() != "bearer" or not known:
         challenge: Header = (b"www-authenticate", b"Bearer")
         raise Refusal(

@@ -1,7 +1,7 @@
 """Avro encoding of one topic's events, compiled from the registered schema.
 
-``schemas.encoding`` encodes any record under any schema; a collector encodes few kinds of flat records very often, and this
-takes half the time. Both give the same bytes (a test says so).
+``schemas.encoding`` encodes any record under any schema; a collector encodes few kinds of flat records very
+often, and this takes half the time. Both give the same bytes (a test says so).
 """
 
 from collections.abc import Callable, Mapping
@@ -56,10 +56,11 @@ def _kind(avro_type: Any) -> str:
 
 
 def make_encoder(topic: str) -> Encoder:
-    """Return the encoder of ``topic``: a record, where fields with a default may be left out, to its framed Avro value.
+    """Return the encoder of ``topic``: a record, where fields with a default may be left out, to its framed
+    Avro value.
 
-    It knows strings, longs and nullable longs; KeyError for a topic with others. The encoder raises ValueError where a record
-    does not fit.
+    It knows strings, longs and nullable longs; KeyError for a topic with others. The encoder raises
+    ValueError where a record does not fit.
     """
     schema = latest_schema(topic)
     header = frame(schema.id, b"")
@@ -91,7 +92,8 @@ def make_encoder(topic: str) -> Encoder:
 
 
 def _field(field: Mapping[str, Any]) -> tuple[str, Callable[[Any], bytes], Any]:
-    """A field's name, its writer, and its default as bytes; None, on which joining fails, where it has none."""
+    """A field's name, its writer, and its default as bytes; None, on which joining fails, where it has
+    none."""
     write = _WRITERS[_kind(field["type"])]
     if "default" not in field:
         return field["name"], write, None

@@ -8,7 +8,8 @@ Exception
 
 
 class FieldError(Exception):
-    """``field`` of a request or item breaks a rule; ``reason`` is a short word out of a fixed set, fit for a metric's label."""
+    """``field`` of a request or item breaks a rule; ``reason`` is a short word out of a fixed set, fit for a
+    metric's label."""
 
     def __init__(self, field: str, message: str, reason: str = "invalid") -> None:
         super().__init__(f"{field}: {message}")
@@ -37,4 +38,5 @@ class Refusal(Exception):
 
 
 class Unavailable(Exception):
-    """A record was not acknowledged in time or could not be queued. Whether it arrives all the same is unknown."""
+    """A record was not acknowledged in time or could not be queued. Whether it arrives all the same is
+    unknown."""

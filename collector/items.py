@@ -37,8 +37,9 @@ Item = Mapping[str, object]
 def read_item(item: object, received_at: int, email_key: str, minter: Minter) -> Event:
     """Return the event that an item of a batch, as JSON gave it, describes.
 
-    Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's visitor (or
-    click); a conversion's event id follows from its partner, transaction and status. Raises FieldError.
+    Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's
+    visitor (or click); a conversion's event id follows from its partner, transaction and status. Raises
+    FieldError.
     """
     if not isinstance(item, Mapping):
         raise FieldError("events", "is not an object")

@@ -1,7 +1,7 @@
 """The Kafka producer: idempotent, acknowledged by all in-sync replicas, served from the event loop.
 
-librdkafka sends in threads of its own. Its delivery reports are fetched on the event loop, all that are there at a time, every
-millisecond while records are under way: no thread of ours, no wake-up per record.
+librdkafka sends in threads of its own. Its delivery reports are fetched on the event loop, all that are there
+at a time, every millisecond while records are under way: no thread of ours, no wake-up per record.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 class KafkaProducer:
     """A Producer over confluent-kafka; create and use it on one running event loop.
 
-    A record that is not acknowledged within ``ack_wait_seconds`` fails, and is given up by librdkafka at about that time.
-    After a fatal error of the idempotent producer a new one takes its place.
+    A record that is not acknowledged within ``ack_wait_seconds`` fails, and is given up by librdkafka at
+    about that time. After a fatal error of the idempotent producer a new one takes its place.
     """
 
     def __init__(self, settings: CollectorSettings, topics: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class KafkaProducer:
             )
         except confluent_kafka.KafkaException:
             return False
-        return self._topics <= metadata.topics.keys()
+        return self._topics.issubset(metadata.topics)
 
     async def close(self) -> None:
         """See Producer."""
@@ -110,7 +110,6 @@ def _configuration(settings: CollectorSettings) -> dict[str, Any]:
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "topic.metadata.propagation.max.ms": 1000,
-        "allow.auto.create.topics": False,
         "error_cb": _on_error,
         "logger": _log,
     }

@@ -1,7 +1,8 @@
 """Where a redirect may lead: targets we signed, or targets configured by name; nothing else.
 
-The signature of a target is base64url (without padding) of HMAC-SHA256(key, ``"funnel-link-v1\\n" + target``). It covers the
-target alone, so that whoever places the link may add campaign and sub parameters of their own.
+The signature of a target is base64url (without padding) of HMAC-SHA256(key, ``"funnel-link-v1\\n" +
+target``). It covers the target alone, so that whoever places the link may add campaign and sub parameters of
+their own.
 """
 
 import base64
@@ -28,9 +29,13 @@ def sign(target: str, key: str) -> str:
 
 
 def is_signed(target: str, signature: str, keys: Sequence[str]) -> bool:
-    """Return whether ``signature`` (padded or not) is that of ``target`` under one of ``keys``; compares in constant time."""
+    """Return whether ``signature`` (padded or not) is that of ``target`` under one of ``keys``; compares in
+    constant time."""
     given = signature.rstrip("=").encode()
-    return any([hmac.compare_digest(sign(target, key).encode(), given) for key in keys])
+    matches = False
+    for key in keys:
+        matches |= hmac.compare_digest(sign(target, key).encode(), given)
+    return matches
 
 
 def check_target(target: str, field: str = "to") -> str:
@@ -55,7 +60,8 @@ def check_target(target: str, field: str = "to") -> str:
 
 
 def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequence[str]) -> str:
-    """Return the target that the query of a click names by ``link``, or by ``to`` and ``sig``. Raises FieldError."""
+    """Return the target that the query of a click names by ``link``, or by ``to`` and ``sig``. Raises
+    FieldError."""
     name, target = query.get("link", ""), query.get("to", "")
     if name and target:
         raise FieldError("link", "names a target beside that of to; send one of them", "target")
@@ -89,7 +95,8 @@ def with_parameters(target: str, parameters: Mapping[str, str], *, replace: bool
 def load_links(path: Path) -> dict[str, str]:
     """Return the redirect targets of a JSON file, ``{"name": "https://…"}``.
 
-    Raises FieldError naming the link whose target is not fit, ValueError where the file is not such JSON, OSError.
+    Raises FieldError naming the link whose target is not fit, ValueError where the file is not such JSON,
+    OSError.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not all(isinstance(target, str) for target in content.values()):

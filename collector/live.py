@@ -19,7 +19,8 @@ _YEAR_SECONDS = 31_536_000
 
 
 async def pixel(context: Context, request: Request) -> Response:
-    """``GET /i.gif``: record an impression, answer with a transparent pixel. Raises FieldError, Unavailable."""
+    """``GET /i.gif``: record an impression, answer with a transparent pixel. Raises FieldError,
+    Unavailable."""
     query = read_query(request.query_string, parameters())
     event, is_new = impression(context, request, query)
     await deliver(context, event)
@@ -27,7 +28,8 @@ async def pixel(context: Context, request: Request) -> Response:
 
 
 async def redirect(context: Context, request: Request) -> Response:
-    """``GET /c``: record a click and redirect to its target, with the click's id. Raises FieldError, Unavailable."""
+    """``GET /c``: record a click and redirect to its target, with the click's id. Raises FieldError,
+    Unavailable."""
     query = read_query(request.query_string, parameters())
     chosen = choose_target(query, context.settings.links, context.settings.link_keys)
     target = check_target(with_ad_click_ids(chosen, query))
@@ -47,6 +49,7 @@ def _headers(context: Context, event: Event, is_new: bool) -> list[Header]:
 
 
 def _cookie(visitor_id: str, secure: bool) -> bytes:
-    """A cookie that also comes back from other sites' pages needs SameSite=None, which browsers take only with Secure."""
+    """A cookie that also comes back from other sites' pages needs SameSite=None, which browsers take only
+    with Secure."""
     site = "SameSite=None; Secure" if secure else "SameSite=Lax"
     return f"{COOKIE}={visitor_id}; Max-Age={_YEAR_SECONDS}; Path=/; HttpOnly; {site}".encode()

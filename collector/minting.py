@@ -1,4 +1,5 @@
-"""New ids for live traffic, cut from random text made many at a time: a system call per id would cost more than the id."""
+"""New ids for live traffic, cut from random text made many at a time: a system call per id would cost more
+than the id."""
 
 import os
 
@@ -10,7 +11,8 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class Minter:
-    """Mints ids from the operating system's randomness. Not to be shared by threads or carried over a fork."""
+    """Mints ids from the operating system's randomness. Not to be shared by threads or carried over a
+    fork."""
 
     __slots__ = ("_base32", "_base32_at", "_hex", "_hex_at")
 

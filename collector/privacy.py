@@ -1,4 +1,5 @@
-"""What keeps people out of the log: addresses cut, e-mails hashed with a key, personal data in free text taken out."""
+"""What keeps people out of the log: addresses cut, e-mails hashed with a key, personal data in free text
+taken out."""
 
 import hashlib
 import hmac
@@ -54,10 +55,12 @@ def truncate_ip(text: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Return ``text`` without e-mail addresses and telephone numbers, and with IP addresses cut to their network.
+    """Return ``text`` without e-mail addresses and telephone numbers, and with IP addresses cut to their
+    network.
 
-    Also finds them percent-encoded, as in URLs that carry URLs. Telephone numbers are known by their ``+`` or by the name of
-    their parameter; digits alone are not taken for one. Each search runs only where a character it needs is there.
+    Also finds them percent-encoded, as in URLs that carry URLs. Telephone numbers are known by their ``+`` or
+    by the name of their parameter; digits alone are not taken for one. Each search runs only where a
+    character it needs is there.
     """
     encoded = "%" in text
     if encoded or "=" in text or ":" in text:

@@ -1,6 +1,7 @@
 """The door to the log, and a stand-in for it in memory.
 
-Both give the same promise: the future of a record is done when the broker has it, or fails with Unavailable within the wait.
+Both give the same promise: the future of a record is done when the broker has it, or fails with Unavailable
+within the wait.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ class Producer(Protocol):
     """What the application needs of Kafka. To be used from one event loop only."""
 
     def send(self, record: SentRecord) -> asyncio.Future[None]:
-        """Queue a record. The future is done once all in-sync replicas have it; it fails with Unavailable otherwise.
+        """Queue a record. The future is done once all in-sync replicas have it; it fails with Unavailable
+        otherwise.
 
         Raises Unavailable at once where the queue is full.
         """
@@ -37,7 +39,8 @@ class Producer(Protocol):
 
 @dataclass(slots=True)
 class MemoryProducer:
-    """Keeps the acknowledged records in ``records``. ``away``: the broker is gone, records fail; ``capacity``: records under way."""
+    """Keeps the acknowledged records in ``records``. ``away``: the broker is gone, records fail;
+    ``capacity``: records under way."""
 
     records: list[SentRecord] = field(default_factory=list)
     away: bool = False

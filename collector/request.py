@@ -1,4 +1,5 @@
-"""What arrives and what is answered, as plain values; and the reading of queries, cookies, addresses and bodies."""
+"""What arrives and what is answered, as plain values; and the reading of queries, cookies, addresses and
+bodies."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -29,7 +30,8 @@ class Response(NamedTuple):
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request; of a header sent twice, ``headers`` has the last, ``raw_headers`` all. ``received_at`` is in ms UTC."""
+    """An HTTP request; of a header sent twice, ``headers`` has the last, ``raw_headers`` all. ``received_at``
+    is in ms UTC."""
 
     query_string: bytes
     raw_headers: list[Header]
@@ -47,7 +49,8 @@ def read_request(scope: Scope, receive: Receive, received_at: int) -> Request:
 
 
 def header(request: Request, name: bytes) -> str:
-    """Return the header ``name`` (lower case) as text, empty if absent. Bytes that are not UTF-8 are left out."""
+    """Return the header ``name`` (lower case) as text, empty if absent. Bytes that are not UTF-8 are left
+    out."""
     value = request.headers.get(name)
     return "" if value is None else value.decode(errors="ignore")
 
@@ -55,7 +58,8 @@ def header(request: Request, name: bytes) -> str:
 def read_query(raw: bytes, names: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a query that ``names`` maps to fields, by field; others are not looked at.
 
-    Of a parameter given twice the first that is not empty counts. Raises FieldError where a value is not UTF-8.
+    Of a parameter given twice the first that is not empty counts. Raises FieldError where a value is not
+    UTF-8.
     """
     found: dict[str, str] = {}
     for pair in raw.decode("latin-1").split("&"):
@@ -83,16 +87,17 @@ def read_cookie(request: Request, name: str) -> str:
         return ""
     prefix = name + "="
     for part in raw.decode("latin-1").split(";"):
-        part = part.strip()
-        if part.startswith(prefix):
-            return part[len(prefix) :]
+        cookie = part.strip()
+        if cookie.startswith(prefix):
+            return cookie[len(prefix) :]
     return ""
 
 
 def client_network(request: Request, trusted: Iterable[Network]) -> str:
     """Return the client's truncated address.
 
-    It is the socket's peer; if that is a trusted proxy, the last address of X-Forwarded-For that is not a trusted proxy itself.
+    It is the socket's peer; if that is a trusted proxy, the last address of X-Forwarded-For that is not a
+    trusted proxy itself.
     """
     if not trusted or not _is_within(request.peer, trusted):
         return truncate_ip(request.peer)
@@ -113,7 +118,8 @@ def _is_within(text: str, networks: Iterable[Network]) -> bool:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body. Raises Refusal (413) past ``limit`` bytes, and (400) where the client went away before its end."""
+    """Return the body. Raises Refusal (413) past ``limit`` bytes, and (400) where the client went away before
+    its end."""
     announced = request.headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)

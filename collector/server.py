@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 def run(settings: CollectorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and return.
 
-    Raises RuntimeError where a port cannot be bound. The broker may be away: requests get 503 until it is there.
+    Raises RuntimeError where a port cannot be bound. The broker may be away: requests get 503 until it is
+    there.
     """
     asyncio.run(_serve(settings))
 
@@ -48,7 +49,8 @@ async def _serve(settings: CollectorSettings) -> None:
 
 
 async def serve_app(app: App, host: str, port: int) -> None:
-    """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered first."""
+    """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered
+    first."""
     server = Server(
         app,
         address=host,

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 class CollectorSettings:
     """All that the collector can be told. Secrets do not show in ``repr``.
 
-    ``tokens``: bearer tokens of ``POST /events``; without one that door is shut. ``email_key``: key of the e-mail hash; without
-    it items with an ``email`` are refused. ``link_keys``: the keys that may have signed a redirect target (several while they are
-    rotated). ``links``: configured redirect targets by name, as ``collector.links.load_links`` returns them.
-    ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``metrics_port`` 0: no metrics are served.
+    ``tokens``: bearer tokens of ``POST /events``; without one that door is shut. ``email_key``: key of the
+    e-mail hash; without it items with an ``email`` are refused. ``link_keys``: the keys that may have signed
+    a redirect target (several while they are rotated). ``links``: configured redirect targets by name, as
+    ``collector.links.load_links`` returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is
+    believed. ``metrics_port`` 0: no metrics are served.
     """
 
     bootstrap: str
@@ -30,6 +31,6 @@ class CollectorSettings:
     max_events: int = 1000
     ack_wait_seconds: float = 5.0
     retry_after_seconds: int = 1
-    linger_ms: float = 5.0
+    linger_ms: float = 2.0
     queue_messages: int = 100_000
     drain_seconds: float = 10.0

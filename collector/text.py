@@ -19,7 +19,8 @@ CONSENTS = ("granted", "denied", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """At most ``limit`` bytes of UTF-8. Personal data is taken out of free text; in an identifier it is refused."""
+    """At most ``limit`` bytes of UTF-8. Personal data is taken out of free text; in an identifier it is
+    refused."""
 
     limit: int
     free: bool
@@ -41,7 +42,8 @@ RULES: Mapping[str, TextRule] = {
 
 
 def clean(name: str, value: str) -> str:
-    """Return ``value`` of the field ``name`` as it may go into an event. Raises FieldError; ``name`` is one of RULES.
+    """Return ``value`` of the field ``name`` as it may go into an event. Raises FieldError; ``name`` is one
+    of RULES.
 
     Letters and digits alone, as in most ids, can break no rule but that of length.
     """
@@ -59,7 +61,8 @@ def clean(name: str, value: str) -> str:
 
 
 def plain(name: str, value: str, limit: int) -> str:
-    """Return ``value`` if it is UTF-8 text of at most ``limit`` bytes without control characters. Raises FieldError."""
+    """Return ``value`` if it is UTF-8 text of at most ``limit`` bytes without control characters. Raises
+    FieldError."""
     if not value.isascii() or len(value) > limit:
         try:
             length = len(value.encode())
@@ -89,7 +92,8 @@ def consent(value: str) -> str:
 
 
 def user_agent(value: str) -> str:
-    """Return a browser's user agent without control characters and personal data, cut to its first 512 characters.
+    """Return a browser's user agent without control characters and personal data, cut to its first 512
+    characters.
 
     Nobody who sends an event chose it, so it is made to fit instead of refused.
     """
@@ -97,7 +101,8 @@ def user_agent(value: str) -> str:
 
 
 def browser_url(value: str) -> str:
-    """Return a URL that a browser sent by itself, without control characters and personal data, cut to what fits."""
+    """Return a URL that a browser sent by itself, without control characters and personal data, cut to what
+    fits."""
     return scrub(_printable(value).encode()[:URL_BYTES].decode(errors="ignore"))
 
 

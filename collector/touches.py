@@ -11,6 +11,7 @@ from collector.errors import FieldError
 from collector.events import Event
 from collector.links import with_parameters
 from collector.minting import Minter
+from collector.privacy import scrub
 from collector.request import Request, client_network, header, read_cookie, read_query
 from schemas.ids import is_minted, route_of
 from schemas.reference import channel_lists
@@ -52,13 +53,15 @@ def parameters() -> Mapping[str, str]:
 
 
 def impression(context: Context, request: Request, query: Mapping[str, str]) -> tuple[Event, bool]:
-    """Return the impression that a pixel's request reports, and whether its visitor is new. Raises FieldError."""
+    """Return the impression that a pixel's request reports, and whether its visitor is new. Raises
+    FieldError."""
     record, is_new = _touch(context, request, query, query.get("landing_url", ""))
     return Event("impression", record), is_new
 
 
 def click(context: Context, request: Request, query: Mapping[str, str], target: str) -> tuple[Event, bool]:
-    """Return the click that a redirect to ``target`` reports, and whether its visitor is new. Raises FieldError."""
+    """Return the click that a redirect to ``target`` reports, and whether its visitor is new. Raises
+    FieldError."""
     record, is_new = _touch(context, request, query, query.get("landing_url") or text.browser_url(target))
     given = query.get("click_id")
     record["click_id"] = (
@@ -69,7 +72,8 @@ def click(context: Context, request: Request, query: Mapping[str, str], target: 
 
 
 def with_ad_click_ids(target: str, query: Mapping[str, str]) -> str:
-    """Return ``target`` with the advertising click ids that came with the click, as the landing page expects them."""
+    """Return ``target`` with the advertising click ids that came with the click, as the landing page expects
+    them."""
     found = {name: quote(query[name], safe="") for name in ad_click_ids() if name in query}
     return with_parameters(target, found, replace=False) if found else target
 
@@ -127,14 +131,15 @@ def _utm_of(landing_url: str) -> dict[str, str]:
 
 
 def _external_id(query: Mapping[str, str], landing_url: str) -> str:
-    """The named external id; else an advertising click id of the request or the landing page that is fit to be one."""
+    """The named external id; else an advertising click id of the request or the landing page that is fit to
+    be one."""
     if "external_id" in query:
         return text.clean("external_id", query["external_id"])
     names = {name: name for name in ad_click_ids()}
     for source in (query, _query_of(landing_url, names)):
         for name in ad_click_ids():
             if name in source and len(source[name].encode()) <= text.IDENTIFIER_BYTES:
-                return text.scrub(source[name])
+                return scrub(source[name])
     return ""
 
 

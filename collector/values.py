@@ -20,7 +20,8 @@ _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[
 
 
 def time_ms(field: str, value: object, received_at: int) -> int:
-    """Return a time as ms UTC: an integer is that already, a text is ISO 8601 with Z or an offset (finer parts are cut).
+    """Return a time as ms UTC: an integer is that already, a text is ISO 8601 with Z or an offset (finer
+    parts are cut).
 
     Raises FieldError, also where the time is before 2000 or more than an hour after ``received_at``.
     """
@@ -47,7 +48,8 @@ def _iso_ms(field: str, text: str) -> int:
 def micros(field: str, value: object) -> int:
     """Return an amount of currency units, a number or decimal text, as micros.
 
-    Numbers must have been read as int or Decimal: a float is refused, it has lost its digits already. Raises FieldError.
+    Numbers must have been read as int or Decimal: a float is refused, it has lost its digits already. Raises
+    FieldError.
     """
     if isinstance(value, str):
         if _PLAIN_DECIMAL.fullmatch(value) is None:
@@ -73,8 +75,8 @@ def whole_micros(field: str, value: object) -> int:
 
 
 def currency(value: str, *amounts: int | None) -> str:
-    """Return the currency in upper case, empty if empty. Raises FieldError unless it is three letters, or where one of
-    ``amounts`` (micros) needs it."""
+    """Return the currency in upper case, empty if empty. Raises FieldError unless it is three letters, or
+    where one of ``amounts`` (micros) needs it."""
     if value and _CURRENCY.fullmatch(value) is None:
         raise FieldError("currency", "is not three letters", "currency")
     if not value and any(amounts):
