@@ -1,0 +1,43 @@
+"""How untidy the traffic is: one rate per kind of mess, all of which can be off."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Mess:
+    """Rates between 0 and 1.
+
+    Of all items: ``duplicates`` (same id, same content), ``conflicts`` (same id, other content), ``malformed`` (one of every rule's
+    violations), ``misrouted`` (a wrong key), ``disorder`` (arrives minutes to hours after later events). Of visits: ``bots``. Of visitors:
+    ``foreign`` (ids that others minted). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
+    order), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates: ``bare`` (no click
+    id, no value).
+    """
+
+    duplicates: float = 0.05
+    conflicts: float = 0.002
+    malformed: float = 0.005
+    misrouted: float = 0.002
+    disorder: float = 0.03
+    bots: float = 0.04
+    foreign: float = 0.05
+    restated: float = 0.5
+    shuffled: float = 0.15
+    late: float = 0.1
+    orphans: float = 0.1
+    bare: float = 0.3
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not 0 <= getattr(self, field.name) <= 1:
+                raise ValueError(f"{field.name}: not between 0 and 1")
+        if self.duplicates + self.conflicts + self.malformed + self.misrouted > 0.8:
+            raise ValueError(
+                "duplicates, conflicts, malformed and misrouted: together above 0.8 of all items"
+            )
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return tidy traffic."""
+        return cls(**dict.fromkeys((field.name for field in fields(cls)), 0.0))

@@ -1,0 +1,113 @@
+"""docs/rules.md, section 2: what cannot be processed, and why."""
+
+from typing import Any, NamedTuple
+
+from schemas.encoding import decode_body
+from schemas.framing import schema_id_of
+from schemas.registry import schema_by_id
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS
+
+EARLIEST = 946_684_800_000
+FUTURE_MS = 3_600_000
+HIGHEST = 10**15
+LONGEST = 256
+STATUSES = ("pending", "approved", "rejected", "reversed")
+NO_ID = "00000000-0000-0000-0000-000000000000"
+HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+
+REQUIRED = {
+    IMPRESSIONS: ("visitor_id",),
+    CLICKS: ("visitor_id", "click_id"),
+    LEADS: ("visitor_id", "lead_id"),
+    CONVERSIONS: ("partner", "transaction_id"),
+    CREDIT_REQUESTS: ("partner", "transaction_id"),
+}
+LIMITED = (
+    "visitor_id",
+    "click_id",
+    "lead_id",
+    "external_id",
+    "partner",
+    "transaction_id",
+    "campaign",
+    "affiliate",
+    "offer",
+    "creative",
+)
+
+
+class Reject(NamedTuple):
+    """Why a record is a reject. ``event_id`` in lower case, all zeros where it cannot be read."""
+
+    reason: str
+    detail: str
+    event_id: str = NO_ID
+
+
+def read(topic: str, value: bytes | None, record_time: int) -> dict[str, Any] | Reject:
+    """Return the record of a value, or why it is a reject."""
+    schema_id = schema_id_of(value)
+    if schema_id is None or value is None:
+        return Reject("framing", "")
+    schema = schema_by_id(schema_id)
+    if schema is None or schema.topic != topic:
+        return Reject("unknown_schema", str(schema_id))
+    try:
+        record = decode_body(schema_id, value)
+    except Exception:
+        # Whatever a decoder may raise over bytes that are not of its schema: that is what the rule is about.
+        return Reject("undecodable", "")
+    broken = _broken_rule(topic, record, record_time)
+    if broken is None:
+        return record
+    reason, field = broken
+    return Reject(reason, field, NO_ID if reason == "event_id" else event_id_of(topic, record))
+
+
+def event_id_of(topic: str, record: dict[str, Any]) -> str:
+    """Return the id of a record, in lower case."""
+    return str(record[_id_field(topic)]).lower()
+
+
+def _id_field(topic: str) -> str:
+    return "request_id" if topic == CREDIT_REQUESTS else "event_id"
+
+
+def _broken_rule(topic: str, record: dict[str, Any], record_time: int) -> tuple[str, str] | None:
+    if not is_uuid(record[_id_field(topic)]):
+        return "event_id", _id_field(topic)
+    for field in REQUIRED[topic]:
+        if record[field] == "":
+            return "missing", field
+    for field in LIMITED:
+        if len(record.get(field, "").encode()) > LONGEST:
+            return "too_long", field
+    for field in ("occurred_at", "status_at"):
+        if field in record and not EARLIEST <= record[field] <= record_time + FUTURE_MS:
+            return "time", field
+    if record.get("status", "pending") not in STATUSES:
+        return "status", "status"
+    return _broken_money(record)
+
+
+def _broken_money(record: dict[str, Any]) -> tuple[str, str] | None:
+    amounts = {field: record[field] for field in ("value", "payout") if record.get(field) is not None}
+    for field, amount in amounts.items():
+        if not 0 <= amount <= HIGHEST:
+            return "amount", field
+    currency = record.get("currency", "")
+    if currency == "":
+        return ("currency", "currency") if any(amounts.values()) else None
+    if len(currency) != 3 or not all("A" <= letter <= "Z" for letter in currency):
+        return "currency", "currency"
+    return None
+
+
+def is_uuid(text: str) -> bool:
+    """Return whether ``text`` spells a UUID in 36 characters."""
+    if len(text) != 36:
+        return False
+    for place, character in enumerate(text, 1):
+        if (character != "-") if place in (9, 14, 19, 24) else (character not in HEXADECIMAL):
+            return False
+    return True
