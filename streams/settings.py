@@ -11,7 +11,6 @@ class WorkerSettings:
 
     bootstrap: str
     group: str = "funnel"
-    partitions: int = 4
     session_timeout_seconds: float = 6.0
     fetch_wait_ms: int = 20
     fetch_bytes: int = 2 * 1024 * 1024

@@ -1,0 +1,206 @@
+"""FUNNEL_* variables: the one place where the environment is read.
+
+Every variable is in `SETTINGS` with its type, default and meaning; an unknown or malformed one is refused by name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collector.links import load_links
+from collector.settings import CollectorSettings
+from sinks.clickhouse.settings import ClickHouseSettings
+from streams.settings import DAY_MS, WorkerSettings
+
+PREFIX = "FUNNEL_"
+TEST_PREFIX = "FUNNEL_TEST_"
+"""Variables for the test suite; no process of the product looks at them."""
+
+
+class SettingsError(ValueError):
+    """A variable is unknown or malformed. ``variable`` names it."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable: how it is read (``parse`` raises ValueError), its default as text, and what it means."""
+
+    name: str
+    kind: str
+    parse: Callable[[str], Any]
+    default: str
+    meaning: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment."""
+        return PREFIX + self.name.upper()
+
+
+def _text(name: str, default: str, meaning: str, secret: bool = False) -> Setting:
+    return Setting(name, "text", str, default, meaning, secret)
+
+
+def _number(name: str, default: int, meaning: str, least: int = 0) -> Setting:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise ValueError(f"must be {least} or more")
+        return value
+
+    return Setting(name, "whole number", parse, str(default), meaning)
+
+
+def _seconds(name: str, default: float, meaning: str) -> Setting:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not 0 < value < 10**9:
+            raise ValueError("must be above 0")
+        return value
+
+    return Setting(name, "seconds", parse, str(default), meaning)
+
+
+def _flag(name: str, default: bool, meaning: str) -> Setting:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+
+    def parse(text: str) -> bool:
+        if text.lower() not in words:
+            raise ValueError("must be 1 or 0")
+        return words[text.lower()]
+
+    return Setting(name, "1 or 0", parse, "1" if default else "0", meaning)
+
+
+def _list(name: str, meaning: str, secret: bool = False) -> Setting:
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    return Setting(name, "list, by commas", parse, "", meaning, secret)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    _text("data_dir", ".funnel", "Where `funnel up` keeps data, logs and generated secrets."),
+    _text("kafka", "127.0.0.1:9092", "Kafka's bootstrap servers."),
+    _number("partitions", 4, "Partitions of each topic when `funnel init` creates it.", 1),
+    _number("replication", 1, "Replicas of each topic.", 1),
+    _number("min_insync_replicas", 1, "Replicas that must have a record before it is acknowledged.", 1),
+    _number("retention_hours", 168, "How long Kafka keeps records.", 1),
+    _text("clickhouse_host", "127.0.0.1", "ClickHouse's host."),
+    _number("clickhouse_port", 9000, "ClickHouse's port of the native protocol.", 1),
+    _text("clickhouse_user", "default", "ClickHouse's user."),
+    _text("clickhouse_password", "", "Its password.", secret=True),
+    _text("clickhouse_database", "default", "Database of all tables."),
+    _flag("clickhouse_secure", False, "Talk TLS to ClickHouse."),
+    _flag("clickhouse_compression", False, "Compress with LZ4 on the way to ClickHouse."),
+    _flag("clickhouse_replicated", False, "Create tables with Replicated engines."),
+    _text("clickhouse_cluster", "", "Cluster for ON CLUSTER; empty for a single server."),
+    _list("clickhouse_replicas", "Other replicas of the worker's shard (host:port), which get the owners too."),
+    _number("journal_retention_days", 0, "Days the journal keeps rows (0: for ever; flush rows always)."),
+    _text("host", "127.0.0.1", "Address the collector listens on."),
+    _number("port", 8080, "Port the collector listens on."),
+    _text("metrics_host", "127.0.0.1", "Address where /metrics is served."),
+    _number("metrics_port", 0, "Port where /metrics is served (0: the collector serves none, a worker picks one)."),
+    _list("tokens", "Bearer tokens of POST /events; without one that door is shut.", secret=True),
+    _text("email_key", "", "Key of the e-mail hash; without it events with an e-mail address are refused.", secret=True),
+    _list("link_keys", "Keys that may have signed redirect targets.", secret=True),
+    _text("links_file", "", "JSON file of configured redirect targets by name."),
+    _list("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
+    _flag("cookie_secure", True, "Set the visitor cookie for HTTPS only."),
+    _seconds("ack_wait_seconds", 5.0, "How long the collector waits for the broker before it answers 503."),
+    _text("group", "funnel", "Consumer group of the workers."),
+    _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
+    _number("flush_rows", 50_000, "Records at which a flush is due.", 1),
+    _number("flush_ms", 500, "Milliseconds after its first record at which a flush is due.", 1),
+    _number("dedup_window_hours", 24, "Within how many hours of record time an id is a duplicate.", 1),
+    _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
+    _number("lookback_days", 30, "How many days before a conversion a click may earn it.", 1),
+    _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
+    _text("geo_country_mmdb", "", "MMDB file that knows countries; empty: country stays empty."),
+    _text("geo_asn_mmdb", "", "MMDB file that knows network owners; empty: network stays empty."),
+    _flag("accept_log_loss", False, "Go on from the log's start where the journal's fence lies outside the log."),
+)
+
+
+def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return all settings by name. Raises SettingsError for an unknown or malformed variable."""
+    known = {setting.variable: setting for setting in SETTINGS}
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX) and not variable.startswith(TEST_PREFIX) and variable not in known:
+            raise SettingsError(variable, "there is no such setting (see `funnel settings`)")
+    return {setting.name: _read(setting, environ) for setting in SETTINGS}
+
+
+def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
+    text = environ.get(setting.variable, setting.default)
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        shown = "its value" if setting.secret else repr(text)
+        raise SettingsError(setting.variable, f"{shown} is not a {setting.kind}: {error}") from None
+
+
+def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
+    """Return what the collector can be told. Raises SettingsError where the links file cannot be used."""
+    try:
+        links = load_links(Path(values["links_file"])) if values["links_file"] else {}
+    except (OSError, ValueError) as error:
+        raise SettingsError("FUNNEL_LINKS_FILE", str(error)) from None
+    return CollectorSettings(
+        bootstrap=values["kafka"],
+        host=values["host"],
+        port=values["port"],
+        metrics_host=values["metrics_host"],
+        metrics_port=values["metrics_port"],
+        tokens=values["tokens"],
+        email_key=values["email_key"],
+        link_keys=values["link_keys"],
+        links=links,
+        trusted_proxies=values["trusted_proxies"],
+        cookie_secure=values["cookie_secure"],
+        ack_wait_seconds=values["ack_wait_seconds"],
+    )
+
+
+def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:
+    """Return where ClickHouse is."""
+    return ClickHouseSettings(
+        host=values["clickhouse_host"],
+        port=values["clickhouse_port"],
+        user=values["clickhouse_user"],
+        password=values["clickhouse_password"],
+        database=values["clickhouse_database"],
+        secure=values["clickhouse_secure"],
+        compression=values["clickhouse_compression"],
+        replicated=values["clickhouse_replicated"],
+        cluster=values["clickhouse_cluster"],
+        replicas=values["clickhouse_replicas"],
+        retention_days=values["journal_retention_days"],
+    )
+
+
+def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
+    """Return what a worker can be told."""
+    hour = DAY_MS // 24
+    return WorkerSettings(
+        bootstrap=values["kafka"],
+        group=values["group"],
+        session_timeout_seconds=values["session_timeout_seconds"],
+        flush_rows=values["flush_rows"],
+        flush_ms=values["flush_ms"],
+        dedup_window_ms=values["dedup_window_hours"] * hour,
+        hot_window_ms=values["hot_window_hours"] * hour,
+        lookback_ms=values["lookback_days"] * DAY_MS,
+        max_ids=values["max_ids"],
+        metrics_host=values["metrics_host"],
+        metrics_port=values["metrics_port"],
+        geo_country_mmdb=values["geo_country_mmdb"],
+        geo_asn_mmdb=values["geo_asn_mmdb"],
+        accept_log_loss=values["accept_log_loss"],
+    )

@@ -1,0 +1,131 @@
+"""Every metric of every process: its name, its unit, and what an operator learns from it. Names begin with ``funnel_``."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorMetrics:
+    """Metrics of a collector process."""
+
+    accepted: Counter
+    rejected: Counter
+    unavailable: Counter
+    request_seconds: Histogram
+    produce_seconds: Histogram
+    inflight: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+        return cls(
+            accepted=Counter(
+                "funnel_collector_accepted", "Events that the broker has acknowledged.", ["kind"], registry=registry
+            ),
+            rejected=Counter(
+                "funnel_collector_rejected", "Requests and batch items refused, by reason.", ["reason"], registry=registry
+            ),
+            unavailable=Counter(
+                "funnel_collector_unavailable",
+                "Requests answered 503 because the broker had not acknowledged in time.",
+                registry=registry,
+            ),
+            request_seconds=Histogram(
+                "funnel_collector_request_seconds",
+                "From the request's head to its answer, by endpoint.",
+                ["endpoint"],
+                buckets=_REQUEST_BUCKETS,
+                registry=registry,
+            ),
+            produce_seconds=Histogram(
+                "funnel_collector_produce_seconds",
+                "From handing an event to the producer to the broker's acknowledgement.",
+                buckets=_REQUEST_BUCKETS,
+                registry=registry,
+            ),
+            inflight=Gauge(
+                "funnel_collector_inflight_requests", "Requests that are being answered.", registry=registry
+            ),
+        )
+
+
+_FLUSH_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AGE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_ROW_BUCKETS = (10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 100_000.0, 250_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """Metrics of a worker process. What counts records counts them when their flush has landed."""
+
+    received: Counter
+    journal_rows: Counter
+    duplicates: Counter
+    rejects: Counter
+    hops: Counter
+    flushes: Counter
+    flush_rows: Histogram
+    insert_seconds: Histogram
+    process_seconds: Counter
+    derive_seconds: Histogram
+    retries: Counter
+    lag_records: Gauge
+    lag_seconds: Gauge
+    end_to_end_seconds: Histogram
+    state_entries: Gauge
+    state_bytes: Gauge
+    ids_forgotten_early: Gauge
+    rebalances: Counter
+    restore_seconds: Gauge
+    partitions: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(f"funnel_worker_{name}", help_text, labels, registry=registry)
+
+        def gauge(name: str, help_text: str, *labels: str) -> Gauge:
+            return Gauge(f"funnel_worker_{name}", help_text, labels, registry=registry)
+
+        def histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"funnel_worker_{name}", help_text, labels, buckets=buckets, registry=registry)
+
+        return cls(
+            received=counter("records_received", "Records covered by landed flushes, by topic.", "topic"),
+            journal_rows=counter("journal_rows", "Rows landed in the journal, by kind.", "kind"),
+            duplicates=counter("duplicates", "Records that were there already, by topic.", "topic"),
+            rejects=counter(
+                "rejects", "Records kept as rejects: rising means that a sender is broken.", "topic", "reason"
+            ),
+            hops=counter("hops", "Messages sent to other partitions and acknowledged."),
+            flushes=counter("flushes", "Flushes landed; standing still while lag grows means no progress."),
+            flush_rows=histogram("flush_records", "Records per flush: near the limit on a backlog.", _ROW_BUCKETS),
+            insert_seconds=histogram(
+                "insert_seconds", "From the first attempt to land a flush to its landing, retries included.", _FLUSH_BUCKETS
+            ),
+            process_seconds=counter("process_seconds", "CPU seconds of the processing threads, by stage.", "stage"),
+            derive_seconds=histogram("derive_seconds", "One derive statement, by rollup.", _FLUSH_BUCKETS, "rollup"),
+            retries=counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation"),
+            lag_records=gauge("lag_records", "Records in the log that are not landed yet, by topic.", "topic"),
+            lag_seconds=gauge(
+                "lag_seconds", "Age of the newest landed record of a topic that is behind, 0 if none is.", "topic"
+            ),
+            end_to_end_seconds=histogram(
+                "end_to_end_seconds", "From record time to landing in the journal, for a sample of records.", _AGE_BUCKETS
+            ),
+            state_entries=gauge("state_entries", "Entries held in memory, by table.", "table"),
+            state_bytes=gauge("state_bytes", "Bytes held in memory, by table.", "table"),
+            ids_forgotten_early=gauge(
+                "ids_forgotten_early",
+                "Ids forgotten within the deduplication window because of the bound: above 0, duplicates may be counted.",
+            ),
+            rebalances=counter("rebalances", "Assignments taken; each restores state."),
+            restore_seconds=gauge("restore_seconds", "How long the newest restore took."),
+            partitions=gauge("partitions", "Partition numbers owned; 0 on a worker without work."),
+        )
