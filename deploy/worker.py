@@ -53,14 +53,17 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     owner = Journal(restoring, settings.group)
     assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions)
     flusher = Flusher(
-        Journal(inserting, settings.group), HopSender(settings.bootstrap), metrics, lambda: int(time.time() * 1000)
+        Journal(inserting, settings.group),
+        HopSender(settings.bootstrap),
+        metrics,
+        lambda: int(time.time() * 1000),
     )
     pipeline = Pipeline(settings, assignments, flusher, metrics)
     app = create_app(settings, pipeline)
     deriver = Deriver(pipeline, Journal(deriving, settings.group), metrics, settings.derive_seconds)
     try:
         deriver.start()
-        await run_app(app, pipeline, lambda: log.info("started"), stop)
+        await run_app(app, pipeline, metrics, stop)
         return 0
     except WorkerError as error:
         log.error("%s", error)

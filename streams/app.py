@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
 from typing import Any
 
 import faust
 
+from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
+from streams.observe import observe_lag
 from streams.pipeline import Pipeline
 from streams.settings import WorkerSettings
 from streams.transport import batch_transport
@@ -46,23 +48,33 @@ def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
     return app
 
 
-async def run_app(app: faust.App, pipeline: Pipeline, started: Callable[[], None], stop: asyncio.Event) -> None:
+async def run_app(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
     """Run ``app`` and ``pipeline`` until ``stop`` is set, or one of them fails: then its error is raised."""
     async with app:
         pipeline.commit = lambda offsets: app.consumer.commit_flushed(offsets)
-        running = asyncio.create_task(pipeline.run(), name="pipeline")
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        crashed = asyncio.create_task(_crash_of(app), name="crash")
-        started()
-        done, _ = await asyncio.wait({running, stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {
+            stopping,
+            asyncio.create_task(pipeline.run(), name="pipeline"),
+            asyncio.create_task(_crash_of(app), name="crash"),
+            asyncio.create_task(_watch_lag(app, pipeline, metrics), name="lag"),
+        }
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if stopping in done:
             await pipeline.drain()
-        for task in (running, stopping, crashed):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(running, stopping, crashed, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     for task in done - {stopping}:
         if (error := task.exception()) is not None:
             raise error
+
+
+async def _watch_lag(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        if pipeline.assignment is not None:
+            observe_lag(metrics, app.consumer.high_watermarks(), pipeline.landed, time.time() * 1000)
 
 
 async def _crash_of(app: faust.App) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import polars as pl
 
 from schemas.metrics import WorkerMetrics
+from schemas.topics import TOPICS
 from streams.state.partition import PartitionState
-from streams.unit import Outcome
+from streams.unit import Line, Outcome
 
 SAMPLES = 32
 """End-to-end latencies observed per flush: every event would cost more than the flush."""
@@ -34,6 +35,21 @@ def _observe_rejects(metrics: WorkerMetrics, frame: pl.DataFrame) -> None:
     by_topic = frame.group_by(pl.col("_source").str.split("/").list.get(-2).alias("topic"), "reason").len()
     for topic, reason, count in by_topic.iter_rows():
         metrics.rejects.labels(topic=topic, reason=reason).inc(count)
+
+
+def observe_lag(
+    metrics: WorkerMetrics, high_watermarks: Mapping[Line, int], landed: Mapping[Line, tuple[int, int]], now_ms: float
+) -> None:
+    """Set lag per topic. ``landed``: per line, the next offset that has not landed and the record time (ms) of the newest that has."""
+    for topic in TOPICS:
+        behind = {
+            line: high_watermarks[line] - offset
+            for line, (offset, _) in landed.items()
+            if line[0] == topic and line in high_watermarks and high_watermarks[line] > offset
+        }
+        metrics.lag_records.labels(topic=topic).set(sum(behind.values()))
+        ages = [now_ms - landed[line][1] for line in behind if landed[line][1]]
+        metrics.lag_seconds.labels(topic=topic).set(max(ages, default=0.0) / 1000)
 
 
 def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) -> None:

@@ -43,6 +43,7 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._idle.set()
         self.commit: Commit | None = None
+        self.landed: dict[Line, tuple[int, int]] = {}
 
     async def positions(self, bounds: Mapping[Line, tuple[int, int]]) -> Mapping[Line, int]:
         """Become the owner of the lines in ``bounds`` and return where to read on. Asked again, it returns the same lines' positions."""
@@ -53,6 +54,8 @@ class Pipeline:
             self._metrics.rebalances.inc()
             self._current = await loop.run_in_executor(self._processing, self._assignments.take, bounds)
             self._metrics.restore_seconds.set(time.monotonic() - started)
+            self._metrics.partitions.set(len(self._current.processor.states))
+            self.landed = {line: (offset, 0) for line, offset in self._current.lines.next_offset.items()}
         return dict(self._current.lines.next_offset)
 
     @property
@@ -118,7 +121,10 @@ class Pipeline:
             log.info("a flush was abandoned: its partitions have moved")
             return
         observe_flush(self._metrics, outcome, time.time() * 1000)
-        if self.commit is not None and current is self._current:
+        if current is not self._current:
+            return
+        self.landed.update({line: (tally.last_offset + 1, tally.last_time) for line, tally in outcome.tallies.items()})
+        if self.commit is not None:
             await self.commit({line: tally.last_offset + 1 for line, tally in outcome.tallies.items()})
 
     def close(self) -> None:

@@ -274,6 +274,12 @@ class BatchConsumer(driver.Consumer):
         except KafkaError as error:
             self.log.info("commit of courtesy failed: %r", error)
 
+    def high_watermarks(self) -> dict[Line, int]:
+        """Return the log's next offset per line, as the newest fetch told; lines without a fetch are missing."""
+        thread: Any = self._thread
+        known = {(tp.topic, tp.partition): thread.highwater(tp) for tp in self.assignment()}
+        return {line: int(highwater) for line, highwater in known.items() if highwater is not None}
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust would warn of commits it does not make itself."""
 

@@ -1,0 +1,36 @@
+"""How much is still on its way: in Kafka but not in the journal, in the journal but not in the rollup."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sinks.clickhouse.client import Connection
+from sinks.clickhouse.journal import newest_flushes
+from sinks.clickhouse.rollup import MINUTE, rollup_fences
+from streams.assignment import source_name
+
+
+class Backlog(NamedTuple):
+    """Records not in the journal yet, and journaled offsets not derived yet."""
+
+    records: int
+    derive: int
+
+
+Ends = Callable[[], dict[tuple[str, int], tuple[int, int]]]
+"""Returns the log's first and next offset per (topic, partition)."""
+
+
+def backlog_of(connection: Connection, cluster_id: str, ends: Ends) -> Backlog:
+    """Return what is still on its way for the sources of ``cluster_id``."""
+    bounds = ends()
+    sources = {line: source_name(cluster_id, line) for line in bounds}
+    fences = newest_flushes(connection, list(sources.values()))
+    derived = rollup_fences(connection, MINUTE, list(sources.values()))
+    records = waiting = 0
+    for line, (start, end) in bounds.items():
+        fence = fences.get(sources[line], start - 1)
+        records += max(0, end - 1 - fence)
+        waiting += max(0, fence - derived.get(sources[line], start - 1))
+    return Backlog(records, waiting)
+
+

@@ -1,0 +1,182 @@
+"""The command line: `funnel`."""
+
+import csv
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from deploy.settings import SETTINGS, SettingsError, clickhouse_settings, collector_settings, read_settings, worker_settings
+
+console = Console()
+errors = Console(stderr=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="funnel")
+@click.option("--verbose", is_flag=True, help="Log more.")
+@click.pass_context
+def funnel(context: click.Context, verbose: bool) -> None:
+    """Real-time tracking for affiliate marketing and lead generation.
+
+    Every setting is a FUNNEL_* variable; `funnel settings` lists them.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("faust", "aiokafka", "mode", "kafka", "httpx", "abc"):
+        logging.getLogger(chatty).setLevel(logging.DEBUG if verbose else logging.WARNING)
+    context.obj = read_settings(os.environ)
+
+
+@funnel.command()
+@click.pass_obj
+def settings(values: dict[str, Any]) -> None:
+    """List every setting: variable, type, value in force, meaning."""
+    table = Table("variable", "type", "value", "meaning", title="Settings")
+    for setting in SETTINGS:
+        value = values[setting.name]
+        shown = "•••" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else str(value)
+        table.add_row(setting.variable, setting.kind, shown, setting.meaning)
+    console.print(table)
+
+
+@funnel.command()
+@click.pass_obj
+def init(values: dict[str, Any]) -> None:
+    """Create topics and tables. Safe to repeat."""
+    from deploy.initialise import initialise
+
+    for line in initialise(values):
+        console.print(line)
+
+
+@funnel.command()
+@click.pass_obj
+def collector(values: dict[str, Any]) -> None:
+    """Run the HTTP front door until SIGTERM."""
+    from collector.server import run
+
+    run(collector_settings(values))
+
+
+@funnel.command()
+@click.pass_obj
+def worker(values: dict[str, Any]) -> None:
+    """Run a worker until SIGTERM."""
+    from deploy.worker import run_worker
+
+    sys.exit(run_worker(worker_settings(values), clickhouse_settings(values)))
+
+
+@funnel.command()
+@click.option("--events", default=0, help="Simulated events to send first.")
+@click.option("--seed", default=1, help="Seed of the simulated events.")
+@click.option("--verify", is_flag=True, help="Compare every final number with the oracle's.")
+@click.pass_obj
+def up(values: dict[str, Any], events: int, seed: int, verify: bool) -> None:
+    """Start everything embedded on this machine: broker, ClickHouse, collector, worker.
+
+    On a terminal it keeps running until Ctrl-C; without one it exits when the events are through, with 0 only if all is well.
+    """
+    from deploy.up import up as run_up
+
+    sys.exit(run_up(values, os.environ, console, events, seed, verify))
+
+
+@funnel.command()
+@click.option("--events", default=10_000, show_default=True, help="How many.")
+@click.option("--seed", default=1, show_default=True, help="Same seed, same content.")
+@click.option("--via", type=click.Choice(["collector", "kafka"]), default="collector", show_default=True)
+@click.option("--mess/--no-mess", default=True, show_default=True, help="Duplicates, conflicts, lateness, broken payloads.")
+@click.option("--url", default="", help="The collector's URL; by default where this machine's settings say.")
+@click.option("--acknowledged", type=click.Path(path_type=Path), help="Append the acknowledged ids to this file.")
+@click.pass_obj
+def simulate(
+    values: dict[str, Any], events: int, seed: int, via: str, mess: bool, url: str, acknowledged: Path | None
+) -> None:
+    """Send simulated journeys through the collector or straight into Kafka."""
+    from deploy.simulation import simulate as run_simulation
+
+    run_simulation(values, console, events=events, seed=seed, via=via, mess=mess, url=url, acknowledged=acknowledged)
+
+
+@funnel.command()
+@click.option("--acknowledged", type=click.Path(path_type=Path, exists=True), help="File of acknowledged ids to look for.")
+@click.pass_obj
+def verify(values: dict[str, Any], acknowledged: Path | None) -> None:
+    """Compare ClickHouse with what the oracle computes from Kafka's log; exit 1 on any difference."""
+    from deploy.verification import verify as run_verification
+
+    sys.exit(0 if run_verification(values, console, acknowledged) else 1)
+
+
+@funnel.command()
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.pass_obj
+def query(values: dict[str, Any], sql: str, form: str) -> None:
+    """Run SQL on ClickHouse and print the rows."""
+    from sinks.clickhouse.client import connect
+
+    connection = connect(clickhouse_settings(values))
+    try:
+        names, rows = connection.query_named(sql)
+    finally:
+        connection.close()
+    if form == "json":
+        for row in rows:
+            click.echo(json.dumps(dict(zip(names, row, strict=True)), default=str))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows(rows)
+    else:
+        table = Table(*names)
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row))
+        console.print(table)
+
+
+@funnel.command()
+@click.argument("urls", nargs=-1)
+@click.option("--once", is_flag=True, help="Print once and exit.")
+@click.pass_obj
+def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
+    """Watch counters, lag and latency live, read from /metrics of the processes (by default those of `funnel up`)."""
+    from deploy.top import top as run_top
+
+    run_top(values, console, urls, once)
+
+
+def main() -> NoReturn:
+    """Entry point: known errors in one line, exit 2 for settings, 1 for the rest."""
+    from sinks.clickhouse.errors import ClickHouseError, MigrationError
+    from streams.broker import TopicsError
+
+    try:
+        funnel(standalone_mode=False)
+    except SettingsError as error:
+        errors.print(f"[red]funnel:[/] {error}", highlight=False)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except (ClickHouseError, MigrationError, TopicsError) as error:
+        errors.print(f"[red]funnel:[/] {error}", highlight=False)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

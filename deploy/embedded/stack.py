@@ -1,0 +1,126 @@
+"""Everything on one machine: broker, ClickHouse, collector and workers as supervised children."""
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from deploy.embedded.broker import Broker
+from deploy.embedded.clickhouse import ClickHouseServer
+from deploy.embedded.supervise import Child, free_port
+from deploy.secrets import embedded_secrets
+from deploy.settings import PREFIX
+
+READY_SECONDS = 90.0
+
+
+@dataclass(slots=True)
+class Process:
+    """A `funnel` command as a child, with the address of its metrics."""
+
+    child: Child
+    metrics: str
+
+
+@dataclass(slots=True)
+class Stack:
+    """The embedded parts over one data directory. ``environ`` is what children inherit, without FUNNEL_* variables of ours."""
+
+    directory: Path
+    environ: Mapping[str, str]
+    port: int = 0
+    clickhouse_port: int = 0
+    processes: dict[str, Process] = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
+    _settings: dict[str, str] = field(default_factory=dict)
+
+    def start_servers(self) -> None:
+        """Start broker and ClickHouse. Raises ChildFailed or OSError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        known = embedded_secrets(self.directory)
+        logs = self.directory / "logs"
+        broker = self._open.enter_context(Broker(logs))
+        server = ClickHouseServer(
+            self.directory / "clickhouse",
+            port=self.clickhouse_port,
+            password=known["clickhouse_password"],
+            log=logs / "clickhouse.log",
+        )
+        self._open.enter_context(server)
+        self._settings = {
+            "KAFKA": broker.bootstrap,
+            "CLICKHOUSE_HOST": server.host,
+            "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_USER": server.user,
+            "CLICKHOUSE_PASSWORD": known["clickhouse_password"],
+            "TOKENS": known["token"],
+            "EMAIL_KEY": known["email_key"],
+            "LINK_KEYS": known["link_key"],
+            "COOKIE_SECURE": "0",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port or free_port()),
+            "DATA_DIR": str(self.directory),
+        }
+
+    def settings(self, **more: str) -> dict[str, str]:
+        """Return the FUNNEL_* variables of a child; what the caller's environment sets stays, unless it is ours to say."""
+        ours = {PREFIX + name: value for name, value in {**self._settings, **more}.items()}
+        return {**self.environ, **ours}
+
+    @property
+    def collector_url(self) -> str:
+        """Where the collector listens."""
+        return f"http://127.0.0.1:{self._settings['PORT']}"
+
+    def start(self, name: str, command: str, ready: Callable[[str], bool], **more: str) -> Process:
+        """Start ``funnel command`` as the child ``name`` and wait until ``ready(metrics address)``. Raises ChildFailed."""
+        port = free_port()
+        metrics = f"http://127.0.0.1:{port}/metrics"
+        child = Child(
+            f"the {name}",
+            [sys.executable, "-m", "deploy.cli", command],
+            self.directory / "logs" / f"{name}.log",
+            self.settings(METRICS_PORT=str(port), **more),
+        )
+        process = self.processes[name] = Process(child, metrics)
+        self._open.callback(child.stop)
+        child.start(lambda: ready(metrics), READY_SECONDS)
+        return process
+
+    def start_collector(self) -> Process:
+        """Start the collector; it is ready when it can reach the broker."""
+        return self.start("collector", "collector", lambda _: answers(self.collector_url + "/readyz"))
+
+    def start_worker(self, name: str = "worker", **more: str) -> Process:
+        """Start a worker; it is ready when it owns partitions."""
+        return self.start(name, "worker", owns_partitions, **more)
+
+    def failed(self) -> list[Child]:
+        """Return the children that have ended although nobody stopped them."""
+        return [process.child for process in self.processes.values() if not process.child.running]
+
+    def stop(self) -> None:
+        """Stop everything, in the reverse order of starting."""
+        self._open.close()
+
+
+def answers(url: str) -> bool:
+    """Return whether ``url`` answers 200."""
+    try:
+        return httpx.get(url, timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def owns_partitions(metrics: str) -> bool:
+    """Return whether the worker with these metrics owns partitions."""
+    try:
+        text = httpx.get(metrics, timeout=2.0).text
+    except httpx.HTTPError:
+        return False
+    return any(
+        line.startswith("funnel_worker_partitions ") and float(line.split()[1]) > 0 for line in text.splitlines()
+    )

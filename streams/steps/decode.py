@@ -1,0 +1,177 @@
+"""Decoding: from framed Avro values to one frame of columns (docs/rules.md, section 2, the first three reasons)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyruhvro
+
+from schemas.framing import HEADER_LENGTH, MAGIC
+from streams.steps.batch import RawBatch
+from streams.steps.columns import META_SCHEMA, Bytes, bytes_of, words_of
+from streams.steps.plans import FRAMING_COLUMNS, Plan, latest_plan, plans
+from streams.steps.reference import canonical
+from streams.steps.rejects import place_columns, unread
+from streams.steps.scan import scan
+
+Rows = npt.NDArray[np.int64]
+
+FRAMING, UNKNOWN_SCHEMA, UNDECODABLE = "framing", "unknown_schema", "undecodable"
+
+_UNFRAMED = -1
+_MOST_BYTES = 1 << 30
+"""In one call of the decoder, whose string columns have 31-bit offsets."""
+
+
+class _Read(NamedTuple):
+    """Readable records of one schema: their rows in the batch (ascending), framed values in canonical form, hashes of content."""
+
+    rows: Rows
+    values: list[bytes]
+    content: npt.NDArray[np.uint64]
+
+
+def decode(batch: RawBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (frame, rejects) of the records in ``batch``, in its order.
+
+    The frame has the columns of the topic's newest schema (times Int64 in ms UTC, money Int64 in micros), ``_partition``, ``_offset``,
+    ``_record_time``, ``_row`` (index in the batch) and ``content`` UInt64 (hash of the body without the fields that may differ between
+    two sendings; of a credit request, of nothing). Records of older schemas have the defaults of fields they lack. Rejects carry reason,
+    detail, raw, raw_key and a null event_id. Raises KeyError for an unknown topic.
+    """
+    content = bytes_of(pa.array(batch.value, pa.large_binary()))
+    ids = _schema_ids(content)
+    known = plans(batch.topic)
+    frames: list[pl.DataFrame] = []
+    unreadable: list[Rows] = []
+    for schema_id in sorted(known.keys() & set(np.unique(ids).tolist())):
+        rows = np.flatnonzero(ids == schema_id)
+        frame, bad = _decoded(batch, content, known[schema_id], rows)
+        frames.append(_projected(frame, known[schema_id], latest_plan(batch.topic)))
+        unreadable.append(bad)
+    return _together(frames, latest_plan(batch.topic)), _rejects(batch, ids, known.keys(), unreadable)
+
+
+def _schema_ids(content: Bytes) -> Rows:
+    """Return the schema id of each framed value, -1 for what is not framed."""
+    starts = content.offsets[:-1]
+    ids = np.full(len(starts), _UNFRAMED, dtype=np.int64)
+    rows = np.flatnonzero(np.diff(content.offsets) >= HEADER_LENGTH)
+    head = content.data[starts[rows, np.newaxis] + np.arange(HEADER_LENGTH)].astype(np.int64)
+    number = (head[:, 1] << 24) | (head[:, 2] << 16) | (head[:, 3] << 8) | head[:, 4]
+    ids[rows] = np.where(head[:, 0] == MAGIC[0], number, _UNFRAMED)
+    return ids
+
+
+def _decoded(batch: RawBatch, content: Bytes, plan: Plan, rows: Rows) -> tuple[pl.DataFrame, Rows]:
+    """Return the records at ``rows`` as a frame of ``plan``'s columns, and the rows that cannot be read."""
+    read = _readable(batch.value, content, plan, rows)
+    kept, columns = _columns(plan, read.values, int(content.offsets[-1]))
+    if len(kept) < len(read.rows):
+        read = _Read(read.rows[kept], read.values, read.content[kept])
+    whole = len(read.rows) == len(batch)
+    frame = pl.DataFrame(
+        [*columns, *place_columns(batch, None if whole else read.rows), pl.Series("content", read.content, dtype=pl.UInt64)]
+    )
+    return frame, np.setdiff1d(rows, read.rows, assume_unique=True)
+
+
+def _readable(values: Sequence[bytes | None], content: Bytes, plan: Plan, rows: Rows) -> _Read:
+    """Return the records among ``rows`` that the reference decoder can read."""
+    plain, hashes = _scanned(plan, content, rows)
+    if plain.all():
+        return _Read(rows, _chosen(values, rows), hashes)
+    # A loop over rows: what is not plainly well-formed is rare, and only the reference can tell what it is.
+    rescued = {row: value for row in rows[~plain].tolist() if (value := canonical(plan.id, values[row] or b"")) is not None}
+    if rescued:
+        again = bytes_of(pa.array(rescued.values(), pa.large_binary()))
+        found = np.searchsorted(rows, list(rescued))
+        plain[found], hashes[found] = _scanned(plan, again, np.arange(len(rescued)))
+    chosen = [rescued.get(row) or values[row] or b"" for row in rows[plain].tolist()]
+    return _Read(rows[plain], chosen, hashes[plain])
+
+
+def _chosen(values: Sequence[bytes | None], rows: Rows) -> list[bytes]:
+    """Return the values at ``rows``, none of which is null. The list itself where that is all of them: nothing is copied."""
+    if len(rows) == len(values) and isinstance(values, list):
+        return values
+    return [value for row in rows.tolist() if (value := values[row]) is not None]
+
+
+def _scanned(plan: Plan, content: Bytes, rows: Rows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
+    """Return per row whether it is plainly well-formed, and the hash of its content."""
+    starts, ends = content.offsets[:-1][rows] + HEADER_LENGTH, content.offsets[1:][rows]
+    plain = np.zeros(len(rows), dtype=np.bool_)
+    hashes = np.zeros(len(rows), dtype=np.uint64)
+    words = words_of(content.data)
+    scan(words, content.data, starts, ends, plan.kinds, plan.nulls, plan.leading, plain, hashes)
+    if plan.leading == len(plan.kinds):
+        hashes[:] = 0
+    return plain, hashes
+
+
+def _columns(plan: Plan, values: list[bytes], size: int) -> tuple[Rows, list[pl.Series]]:
+    """Decode framed values of ``size`` bytes or less; return which of them (positions, ascending) made it, and the columns of those."""
+    parts = _batches(plan, values, 0, size)
+    if not parts:
+        return np.empty(0, dtype=np.int64), [pl.Series(name, [], dtype=dtype) for name, dtype in plan.dtypes.items()]
+    kept = np.concatenate([np.arange(start, start + part.num_rows) for start, part in parts])
+    table = pl.concat([_frame(part) for _, part in parts])
+    return kept, table.rechunk().get_columns()
+
+
+def _frame(part: pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(part.select(range(FRAMING_COLUMNS, part.num_columns)))
+    assert isinstance(frame, pl.DataFrame)
+    return frame.with_columns(pl.col(pl.Datetime).to_physical())
+
+
+def _batches(plan: Plan, values: list[bytes], start: int, size: int) -> list[tuple[int, pa.RecordBatch]]:
+    """Return (position of the first value, decoded batch) for runs of values that decode; ``start`` is the position of values[0].
+
+    The scan has passed all of them, so this is one run unless they are too many bytes. Should the decoder still refuse one, halving finds
+    it, and its neighbours go on.
+    """
+    if not values:
+        return []
+    if size <= _MOST_BYTES or len(values) == 1:
+        try:
+            return [(start, pyruhvro.deserialize_array_threaded(values, plan.framed_text, 1)[0])]
+        except ValueError:
+            if len(values) == 1:
+                return []
+    middle = len(values) // 2
+    halves = (values[:middle], start), (values[middle:], start + middle)
+    return [run for half, first in halves for run in _batches(plan, half, first, sum(map(len, half)))]
+
+
+def _projected(frame: pl.DataFrame, plan: Plan, latest: Plan) -> pl.DataFrame:
+    """Return the columns of the newest schema: those that ``plan`` has, the others by their defaults."""
+    if plan.id == latest.id:
+        return frame
+    columns = [
+        pl.col(name).cast(dtype) if name in plan.dtypes else pl.lit(latest.defaults[name], dtype=dtype).alias(name)
+        for name, dtype in latest.dtypes.items()
+    ]
+    return frame.select(*columns, *META_SCHEMA, "content")
+
+
+def _together(frames: list[pl.DataFrame], latest: Plan) -> pl.DataFrame:
+    """Return the frames of all schemas as one, in order of rows."""
+    if not frames:
+        return pl.DataFrame(schema={**latest.dtypes, **META_SCHEMA, "content": pl.UInt64})
+    return frames[0] if len(frames) == 1 else pl.concat(frames).sort("_row")
+
+
+def _rejects(batch: RawBatch, ids: Rows, known: Sequence[int] | set[int], unreadable: Sequence[Rows]) -> pl.DataFrame:
+    """Return the rejects in order of rows."""
+    reason_of: dict[int, tuple[str, str]] = {row: (UNDECODABLE, "") for rows in unreadable for row in rows.tolist()}
+    # A loop over rows: rejects are few.
+    for row in np.flatnonzero(~np.isin(ids, list(known))).tolist():
+        reason_of[row] = (FRAMING, "") if ids[row] == _UNFRAMED else (UNKNOWN_SCHEMA, str(ids[row]))
+    rows = sorted(reason_of)
+    reasons, details = zip(*(reason_of[row] for row in rows), strict=True) if rows else ((), ())
+    return unread(batch, np.array(rows, dtype=np.int64), reasons, details)
