@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sinks.clickhouse.rollup import MINUTE, rollup_fences
+
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import newest_flushes
-from sinks.clickhouse.rollup import MINUTE, rollup_fences
 from streams.assignment import source_name
 
 
@@ -32,5 +33,3 @@ def backlog_of(connection: Connection, cluster_id: str, ends: Ends) -> Backlog:
         records += max(0, end - 1 - fence)
         waiting += max(0, fence - derived.get(sources[line], start - 1))
     return Backlog(records, waiting)
-
-

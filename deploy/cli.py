@@ -12,7 +12,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from deploy.settings import SETTINGS, SettingsError, clickhouse_settings, collector_settings, read_settings, worker_settings
+from deploy.settings import (
+    SETTINGS,
+    SettingsError,
+    clickhouse_settings,
+    collector_settings,
+    read_settings,
+    worker_settings,
+)
 
 console = Console()
 errors = Console(stderr=True)
@@ -44,7 +51,13 @@ def settings(values: dict[str, Any]) -> None:
     table = Table("variable", "type", "value", "meaning", title="Settings")
     for setting in SETTINGS:
         value = values[setting.name]
-        shown = "•••" if setting.secret and value else ", ".join(value) if isinstance(value, tuple) else str(value)
+        shown = (
+            "•••"
+            if setting.secret and value
+            else ", ".join(value)
+            if isinstance(value, tuple)
+            else str(value)
+        )
         table.add_row(setting.variable, setting.kind, shown, setting.meaning)
     console.print(table)
 
@@ -96,9 +109,16 @@ def up(values: dict[str, Any], events: int, seed: int, verify: bool) -> None:
 @click.option("--events", default=10_000, show_default=True, help="How many.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same content.")
 @click.option("--via", type=click.Choice(["collector", "kafka"]), default="collector", show_default=True)
-@click.option("--mess/--no-mess", default=True, show_default=True, help="Duplicates, conflicts, lateness, broken payloads.")
+@click.option(
+    "--mess/--no-mess",
+    default=True,
+    show_default=True,
+    help="Duplicates, conflicts, lateness, broken payloads.",
+)
 @click.option("--url", default="", help="The collector's URL; by default where this machine's settings say.")
-@click.option("--acknowledged", type=click.Path(path_type=Path), help="Append the acknowledged ids to this file.")
+@click.option(
+    "--acknowledged", type=click.Path(path_type=Path), help="Append the acknowledged ids to this file."
+)
 @click.pass_obj
 def simulate(
     values: dict[str, Any], events: int, seed: int, via: str, mess: bool, url: str, acknowledged: Path | None
@@ -106,11 +126,17 @@ def simulate(
     """Send simulated journeys through the collector or straight into Kafka."""
     from deploy.simulation import simulate as run_simulation
 
-    run_simulation(values, console, events=events, seed=seed, via=via, mess=mess, url=url, acknowledged=acknowledged)
+    run_simulation(
+        values, console, events=events, seed=seed, via=via, mess=mess, url=url, acknowledged=acknowledged
+    )
 
 
 @funnel.command()
-@click.option("--acknowledged", type=click.Path(path_type=Path, exists=True), help="File of acknowledged ids to look for.")
+@click.option(
+    "--acknowledged",
+    type=click.Path(path_type=Path, exists=True),
+    help="File of acknowledged ids to look for.",
+)
 @click.pass_obj
 def verify(values: dict[str, Any], acknowledged: Path | None) -> None:
     """Compare ClickHouse with what the oracle computes from Kafka's log; exit 1 on any difference."""
@@ -121,7 +147,9 @@ def verify(values: dict[str, Any], acknowledged: Path | None) -> None:
 
 @funnel.command()
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
 @click.pass_obj
 def query(values: dict[str, Any], sql: str, form: str) -> None:
     """Run SQL on ClickHouse and print the rows."""

@@ -10,7 +10,9 @@ class NotDrained(Exception):
     """The pipeline stood still. ``backlog`` is what was left."""
 
     def __init__(self, backlog: Backlog, seconds: float) -> None:
-        super().__init__(f"no progress for {seconds:.0f} s with {backlog.records} records to land and {backlog.derive} to derive")
+        super().__init__(
+            f"no progress for {seconds:.0f} s with {backlog.records} records to land and {backlog.derive} to derive"
+        )
         self.backlog = backlog
 
 

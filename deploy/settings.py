@@ -101,14 +101,23 @@ SETTINGS: tuple[Setting, ...] = (
     _flag("clickhouse_compression", False, "Compress with LZ4 on the way to ClickHouse."),
     _flag("clickhouse_replicated", False, "Create tables with Replicated engines."),
     _text("clickhouse_cluster", "", "Cluster for ON CLUSTER; empty for a single server."),
-    _list("clickhouse_replicas", "Other replicas of the worker's shard (host:port), which get the owners too."),
+    _list(
+        "clickhouse_replicas", "Other replicas of the worker's shard (host:port), which get the owners too."
+    ),
     _number("journal_retention_days", 0, "Days the journal keeps rows (0: for ever; flush rows always)."),
     _text("host", "127.0.0.1", "Address the collector listens on."),
     _number("port", 8080, "Port the collector listens on."),
     _text("metrics_host", "127.0.0.1", "Address where /metrics is served."),
-    _number("metrics_port", 0, "Port where /metrics is served (0: the collector serves none, a worker picks one)."),
+    _number(
+        "metrics_port", 0, "Port where /metrics is served (0: the collector serves none, a worker picks one)."
+    ),
     _list("tokens", "Bearer tokens of POST /events; without one that door is shut.", secret=True),
-    _text("email_key", "", "Key of the e-mail hash; without it events with an e-mail address are refused.", secret=True),
+    _text(
+        "email_key",
+        "",
+        "Key of the e-mail hash; without it events with an e-mail address are refused.",
+        secret=True,
+    ),
     _list("link_keys", "Keys that may have signed redirect targets.", secret=True),
     _text("links_file", "", "JSON file of configured redirect targets by name."),
     _list("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
@@ -124,7 +133,9 @@ SETTINGS: tuple[Setting, ...] = (
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
     _text("geo_country_mmdb", "", "MMDB file that knows countries; empty: country stays empty."),
     _text("geo_asn_mmdb", "", "MMDB file that knows network owners; empty: network stays empty."),
-    _flag("accept_log_loss", False, "Go on from the log's start where the journal's fence lies outside the log."),
+    _flag(
+        "accept_log_loss", False, "Go on from the log's start where the journal's fence lies outside the log."
+    ),
 )
 
 

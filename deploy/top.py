@@ -63,7 +63,9 @@ def scrape(urls: Sequence[str]) -> Samples:
 def quantile(samples: Mapping[str, float], histogram: str, share: float) -> float:
     """Return an upper bound of a histogram's quantile: the bucket in which it lies; 0 without observations."""
     prefix = f"{histogram}_bucket{{"
-    buckets = sorted((float(name[len(prefix) : -1]), count) for name, count in samples.items() if name.startswith(prefix))
+    buckets = sorted(
+        (float(name[len(prefix) : -1]), count) for name, count in samples.items() if name.startswith(prefix)
+    )
     total = buckets[-1][1] if buckets else 0.0
     return next((edge for edge, count in buckets if total and count >= share * total), 0.0)
 

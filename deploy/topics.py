@@ -32,7 +32,9 @@ def _create(admin: KafkaAdminClient, name: str, values: Mapping[str, Any]) -> No
         "cleanup.policy": "delete",
     }
     try:
-        admin.create_topics([NewTopic(name, values["partitions"], values["replication"], topic_configs=config)])
+        admin.create_topics(
+            [NewTopic(name, values["partitions"], values["replication"], topic_configs=config)]
+        )
     except TopicAlreadyExistsError:
         # Somebody else's init was faster; whether the topics fit together is checked afterwards.
         pass

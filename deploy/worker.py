@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, start_http_server
+from sinks.clickhouse.history import History
+from sinks.clickhouse.rollup import MINUTE, derive
 
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import NotOwner, Refused, Unavailable
-from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
-from sinks.clickhouse.rollup import MINUTE, derive
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.app import create_app, run_app
 from streams.assignment import Assignments

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.topics import TOPICS
 from sinks.clickhouse.history import History
+
+from schemas.topics import TOPICS
 from sinks.clickhouse.journal import Journal
 from streams.errors import LogLossError
 from streams.process import Processor
@@ -63,7 +64,9 @@ class Assignments:
         names = list(sources.values())
         self.journal.take_ownership(names, token)
         fences = self.journal.fences(names)
-        next_offset = {line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources}
+        next_offset = {
+            line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
+        }
         numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))

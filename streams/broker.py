@@ -3,10 +3,12 @@
 A hop is a message to another partition, acknowledged by Kafka before the flush that covers its trigger.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import confluent_kafka
+from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 
@@ -22,7 +24,9 @@ class TopicsError(Exception):
 
     def __init__(self, partitions: dict[str, int]) -> None:
         found = ", ".join(f"{topic}: {count}" for topic, count in sorted(partitions.items()))
-        super().__init__(f"all topics must exist with the same number of partitions (run `funnel init`); found {found}")
+        super().__init__(
+            f"all topics must exist with the same number of partitions (run `funnel init`); found {found}"
+        )
         self.partitions = partitions
 
 
@@ -99,3 +103,51 @@ class HopSender:
             timestamp=hop.timestamp,
             on_delivery=delivered,
         )
+
+
+class LogEnds:
+    """The log's first and next offset per line, found by reading up to the end.
+
+    Reading, because what a broker calls its latest offset is not always the next one (an embedded broker answers with the beginning of
+    the last batch).
+    """
+
+    def __init__(self, bootstrap: str, lines: Sequence[tuple[str, int]], seconds: float = 30.0) -> None:
+        self._consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "funnel-ends",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        self._seconds = seconds
+        self._starts: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        for line in lines:
+            start, latest = self._consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds)
+            self._starts[line], self._ends[line] = start, max(start, latest - 1)
+
+    def __call__(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return the first and next offset per line, now. Raises TimeoutError."""
+        self._consumer.assign([TopicPartition(*line, end) for line, end in self._ends.items()])
+        open_lines = set(self._ends)
+        deadline = time.monotonic() + self._seconds
+        while open_lines:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no end of {sorted(open_lines)} within {self._seconds:.0f} s")
+            for message in self._consumer.consume(10_000, 0.2):
+                line = message.topic(), message.partition()
+                error = message.error()
+                if error is None:
+                    self._ends[line] = message.offset() + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    self._ends[line] = max(self._ends[line], message.offset())
+                    open_lines.discard(line)
+        return {line: (self._starts[line], end) for line, end in self._ends.items()}
+
+    def close(self) -> None:
+        """Close the consumer."""
+        self._consumer.close()

@@ -10,7 +10,17 @@ from streams.state.partition import PartitionState
 from streams.steps.attribute import Credit
 from streams.steps.count import StatusEvent
 
-_TRANSACTION = ("_partition", "_record_time", "partner", "transaction_id", "content", "event_hi", "event_lo", "status_at", *EVENT_COLUMNS)
+_TRANSACTION = (
+    "_partition",
+    "_record_time",
+    "partner",
+    "transaction_id",
+    "content",
+    "event_hi",
+    "event_lo",
+    "status_at",
+    *EVENT_COLUMNS,
+)
 _CREDIT = (
     "model",
     "weight",
@@ -42,7 +52,9 @@ def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) 
         states[number].transactions.restore((partner, transaction_id), event, content, record_time)
 
 
-def put_requests(states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame) -> None:
+def put_requests(
+    states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame
+) -> None:
     """Put journaled requests (the newest per key wins) and their credits in force back; those in memory stay as they are."""
     fresh = set()
     for number, _, key, request in requests_of(requests):

@@ -67,7 +67,9 @@ def count_conversions(states: Mapping[int, PartitionState], frame: pl.DataFrame,
     hops: list[Hop] = []
     # A loop over rows: conversions are few, and each depends on the state that the one before it left.
     for place, row in enumerate(frame.select(_COLUMNS).iter_rows()):
-        number, source, offset, record_time, partner, transaction_id, route, content, high, low, status_at = row[:11]
+        number, source, offset, record_time, partner, transaction_id, route, content, high, low, status_at = (
+            row[:11]
+        )
         key = partner, transaction_id
         transactions = states[number].transactions
         verdict[place] = transactions.verdict(key, row[11], content)

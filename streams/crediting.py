@@ -53,7 +53,9 @@ class Hit(NamedTuple):
 
 def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], RequestKey, Request]]:
     """Return (partition, trigger, key, request) per row of a frame of credit requests, in order."""
-    clicks, leads, visitors = (string_hashes(frame[name]).tolist() for name in ("click_id", "lead_id", "visitor_id"))
+    clicks, leads, visitors = (
+        string_hashes(frame[name]).tolist() for name in ("click_id", "lead_id", "visitor_id")
+    )
     found = []
     # A loop over rows: one conversion each, and few.
     for place, row in enumerate(frame.select(_COLUMNS).iter_rows()):
@@ -119,10 +121,15 @@ def credits_now(
     return credits_of(request.claim, journey, models)
 
 
-def _restated(trigger: Trigger, key: RequestKey, request: Request, now: list[Credit]) -> list[tuple[Any, ...]]:
+def _restated(
+    trigger: Trigger, key: RequestKey, request: Request, now: list[Credit]
+) -> list[tuple[Any, ...]]:
     """Negate what is no longer in force, issue what is new; what stays is left alone."""
     before, after = Counter(request.in_force), Counter(now)
     signed = [(-1, credit) for credit in (before - after).elements()] + [
         (1, credit) for credit in (after - before).elements()
     ]
-    return [credit_row(trigger, sign, key, request.request_id, request.revision, credit) for sign, credit in signed]
+    return [
+        credit_row(trigger, sign, key, request.request_id, request.revision, credit)
+        for sign, credit in signed
+    ]

@@ -53,7 +53,8 @@ class Flusher:
         started = time.thread_time()
         frames = [frame for frame in outcome.frames if frame.height]
         frame = pl.concat(frames, how="diagonal").with_columns(
-            _ingested_at=pl.lit(self._now_ms(), dtype=pl.Int64), _owner=pl.lit(assignment.token, dtype=pl.UInt64)
+            _ingested_at=pl.lit(self._now_ms(), dtype=pl.Int64),
+            _owner=pl.lit(assignment.token, dtype=pl.UInt64),
         )
         block = self._journal.pack(frame)
         outcome.seconds["pack"] = time.thread_time() - started

@@ -38,7 +38,10 @@ def _observe_rejects(metrics: WorkerMetrics, frame: pl.DataFrame) -> None:
 
 
 def observe_lag(
-    metrics: WorkerMetrics, high_watermarks: Mapping[Line, int], landed: Mapping[Line, tuple[int, int]], now_ms: float
+    metrics: WorkerMetrics,
+    high_watermarks: Mapping[Line, int],
+    landed: Mapping[Line, tuple[int, int]],
+    now_ms: float,
 ) -> None:
     """Set lag per topic. ``landed``: per line, the next offset that has not landed and the record time (ms) of the newest that has."""
     for topic in TOPICS:
@@ -63,6 +66,10 @@ def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) 
     }
     for table, count in entries.items():
         metrics.state_entries.labels(table=table).set(count)
-    metrics.state_bytes.labels(table="ids").set(sum(seen.nbytes for state in held for seen in state.ids.values()))
+    metrics.state_bytes.labels(table="ids").set(
+        sum(seen.nbytes for state in held for seen in state.ids.values())
+    )
     metrics.state_bytes.labels(table="touches").set(sum(state.touches.nbytes for state in held))
-    metrics.ids_forgotten_early.set(sum(seen.forgotten_early for state in held for seen in state.ids.values()))
+    metrics.ids_forgotten_early.set(
+        sum(seen.forgotten_early for state in held for seen in state.ids.values())
+    )

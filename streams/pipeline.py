@@ -79,7 +79,9 @@ class Pipeline:
                 if self._flush is not None:
                     await asyncio.wait([self._flush])
         except TimeoutError:
-            log.warning("abandoning a flush in flight: it did not land within %s s", self._settings.stop_seconds)
+            log.warning(
+                "abandoning a flush in flight: it did not land within %s s", self._settings.stop_seconds
+            )
         current.abandon()
 
     async def run(self) -> None:
@@ -123,7 +125,9 @@ class Pipeline:
         observe_flush(self._metrics, outcome, time.time() * 1000)
         if current is not self._current:
             return
-        self.landed.update({line: (tally.last_offset + 1, tally.last_time) for line, tally in outcome.tallies.items()})
+        self.landed.update(
+            {line: (tally.last_offset + 1, tally.last_time) for line, tally in outcome.tallies.items()}
+        )
         if self.commit is not None:
             await self.commit({line: tally.last_offset + 1 for line, tally in outcome.tallies.items()})
 

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, LEADS, TOPICS, TOUCH_TOPICS
+from streams.broker import Hop
 from streams.counting import count_conversions
 from streams.crediting import Hit, credit, take_requests
-from streams.broker import Hop
 from streams.rows import flush_frame
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
@@ -193,7 +193,17 @@ class _Run:
     def _conflicts(self, topic: str, raw: RawBatch, conflicts: pl.DataFrame) -> None:
         if conflicts.height:
             rejects = conflicts.with_columns(reason=pl.lit(CONFLICT_REASON), detail=pl.lit(""))
-            columns = ["_partition", "_offset", "_record_time", "_row", "event_hi", "event_lo", "occurred_at", "reason", "detail"]
+            columns = [
+                "_partition",
+                "_offset",
+                "_record_time",
+                "_row",
+                "event_hi",
+                "event_lo",
+                "occurred_at",
+                "reason",
+                "detail",
+            ]
             self._reject(topic, raw, rejects.select(columns))
 
     def _duplicates(self, topic: str, duplicates: Mapping[int, int]) -> None:

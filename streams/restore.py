@@ -6,9 +6,9 @@ Chosen by route and not by source, so that it also works when partitions were ad
 from collections.abc import Sequence
 
 import polars as pl
+from sinks.clickhouse.history import History
 
 from schemas.topics import KIND_OF_TOPIC, TOUCH_TOPICS
-from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_transactions
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
@@ -17,7 +17,9 @@ from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
 CHUNK = 1_000_000
 
 
-def restore(history: History, settings: WorkerSettings, numbers: Sequence[int], partitions: int) -> dict[int, PartitionState]:
+def restore(
+    history: History, settings: WorkerSettings, numbers: Sequence[int], partitions: int
+) -> dict[int, PartitionState]:
     """Return the state of each partition number: everything journaled within the hot window before the newest record."""
     states = {number: empty_partition(settings) for number in numbers}
     newest = history.newest(numbers, partitions)
@@ -39,7 +41,9 @@ def restore(history: History, settings: WorkerSettings, numbers: Sequence[int], 
 def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame) -> None:
     for (number,), part in frame.partition_by("_partition", as_dict=True, maintain_order=True).items():
         keys = id_hashes(part["event_hi"].to_numpy(), part["event_lo"].to_numpy())
-        states[int(number)].ids[topic].check(keys, part["_record_time"].to_numpy(), part["content"].to_numpy())
+        states[int(number)].ids[topic].check(
+            keys, part["_record_time"].to_numpy(), part["content"].to_numpy()
+        )
 
 
 def put_touches(states: dict[int, PartitionState], frame: pl.DataFrame) -> None:

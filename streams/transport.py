@@ -285,7 +285,9 @@ class BatchConsumer(driver.Consumer):
 
 
 async def _commit(consumer: Any, offsets: Mapping[Any, int]) -> None:
-    await consumer.commit({aiokafka.TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items()})
+    await consumer.commit(
+        {aiokafka.TopicPartition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+    )
 
 
 class BatchTransport(driver.Transport):

@@ -122,5 +122,6 @@ def owns_partitions(metrics: str) -> bool:
     except httpx.HTTPError:
         return False
     return any(
-        line.startswith("funnel_worker_partitions ") and float(line.split()[1]) > 0 for line in text.splitlines()
+        line.startswith("funnel_worker_partitions ") and float(line.split()[1]) > 0
+        for line in text.splitlines()
     )

@@ -50,7 +50,7 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Start the process, return once `ready()` is true. Raises ChildFailed after `seconds`, or when it exits."""
+        """Start the process, return once `ready()`. Raises ChildFailed after `seconds`, or when it exits."""
         if self.running:
             raise ChildFailed(self.name, "is already running", None, self.log)
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,14 @@ _NEVER = np.iinfo(np.int64).min
 
 @numba.njit(cache=True, nogil=True)
 def _insert(
-    keys: U64, times: I64, contents: U64, window: int, key: U64, time: I64, content: U64, verdict: npt.NDArray[np.int8]
+    keys: U64,
+    times: I64,
+    contents: U64,
+    window: int,
+    key: U64,
+    time: I64,
+    content: U64,
+    verdict: npt.NDArray[np.int8],
 ) -> int:
     """Look up and insert row by row, in order; return how many new entries were made."""
     mask = np.uint64(len(keys) - 1)
@@ -88,7 +95,16 @@ class SeenIds:
         self._times = np.zeros(size, dtype=np.int64)
         self._contents = np.zeros(size, dtype=np.uint64)
         self.count = int(
-            _insert(self._keys, self._times, self._contents, 0, keys, times, contents, np.zeros(len(keys), dtype=np.int8))
+            _insert(
+                self._keys,
+                self._times,
+                self._contents,
+                0,
+                keys,
+                times,
+                contents,
+                np.zeros(len(keys), dtype=np.int8),
+            )
         )
 
     def _kept(self, times: I64, more: int) -> npt.NDArray[np.bool_]:

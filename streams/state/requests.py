@@ -63,7 +63,9 @@ class Requests:
         """Return (place in ``hashes``, key) of every request that a touch under a hash concerns."""
         places = np.flatnonzero(self._watched.contains(hashes))
         return [
-            (int(place), self._watchers[row]) for place in places for row in self._watched.find(int(hashes[place]))
+            (int(place), self._watchers[row])
+            for place in places
+            for row in self._watched.find(int(hashes[place]))
         ]
 
     def expire(self, floor: int) -> None:

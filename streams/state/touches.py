@@ -56,7 +56,9 @@ class Interned:
         encoded = column.to_arrow().dictionary_encode()
         if hasattr(encoded, "combine_chunks"):
             encoded = encoded.combine_chunks()
-        numbers = np.array([self._number(text) for text in encoded.dictionary.to_pylist()] or [0], dtype=np.int32)
+        numbers = np.array(
+            [self._number(text) for text in encoded.dictionary.to_pylist()] or [0], dtype=np.int32
+        )
         return numbers[encoded.indices.to_numpy(zero_copy_only=False)]
 
     def _number(self, text: str) -> int:

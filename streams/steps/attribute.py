@@ -54,7 +54,9 @@ def credits_of(claim: Claim, journey: Journey, models: Mapping[str, Model]) -> l
     """
     if not journey:
         return [_unattributed(claim, name) for name in models]
-    return [credit for name, model in models.items() for credit in _shares(claim, journey, name, model(journey))]
+    return [
+        credit for name, model in models.items() for credit in _shares(claim, journey, name, model(journey))
+    ]
 
 
 def _shares(claim: Claim, journey: Journey, model: str, weights: Sequence[float]) -> list[Credit]:

@@ -24,8 +24,8 @@ UNDECIDED = np.uint8(1 << 7)
 
 _LONGEST_NAME = 16
 _WWW = "www."
-# Classes of bytes. A tab, line break, space or control character changes how Python cuts a URL.
-_SCHEME, _HOST, _DIGIT, _CONTROL = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
+# Classes of bytes. Python drops tabs and line breaks before it cuts a URL; names are unescaped before they are compared.
+_SCHEME, _HOST, _DIGIT, _CONTROL, _ODD, _END_OF_NAME = (np.uint8(1 << bit) for bit in range(6))
 
 
 class Names(NamedTuple):
@@ -79,33 +79,46 @@ def _classes() -> U8:
     """Return the classes of each byte value."""
     letters, digits = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0123456789"
     classes = np.zeros(256, dtype=np.uint8)
-    for members, kind in ((letters + digits + b"+-.", _SCHEME), (letters + digits + b"-._", _HOST), (digits, _DIGIT)):
-        classes[np.frombuffer(members, dtype=np.uint8)] |= kind
-    classes[:33] |= _CONTROL
-    classes[127] |= _CONTROL
+    members = {_SCHEME: letters + digits + b"+-.", _HOST: letters + digits + b"-._", _DIGIT: digits, _ODD: b"%+", _END_OF_NAME: b"=&#"}
+    for kind, characters in members.items():
+        classes[np.frombuffer(characters, dtype=np.uint8)] |= kind
+    classes[:33] |= _CONTROL | _ODD
+    classes[127:] |= _ODD
     return classes
 
 
-def locate(urls: Bytes, names: Names | None) -> Located:
-    """Look at every URL; at its query only if ``names`` is given."""
+def locate(urls: Bytes, names: Names) -> Located:
+    """Look at every URL; at its query only if there are ``names``."""
     count = len(urls.offsets) - 1
     found = Located(np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.uint8))
-    _locate(*urls, _classes(), names or names_of({}), names is not None, *found)
+    _locate(*urls, _classes(), *names, *found)
     return found
 
 
 def hosts(urls: Bytes, located: Located) -> Bytes:
     """Return the located hosts in lower case and without ``www.`` in front, end to end."""
-    offsets = np.zeros(len(located.start) + 1, dtype=np.int64)
-    np.cumsum(located.end - located.start, out=offsets[1:])
-    data = np.empty(int(offsets[-1]), dtype=np.uint8)
+    offsets = np.empty(len(located.start) + 1, dtype=np.int64)
+    data = np.empty(int((located.end - located.start).sum()), dtype=np.uint8)
     used = _lower_hosts(urls.data, located.start, located.end, offsets, data)
     return Bytes(offsets, data[:used])
 
 
 @numba.njit(cache=True, nogil=True)
-def _lower(byte: int) -> int:
-    return byte | 32 if 65 <= byte <= 90 else byte
+def _lower_hosts(data: U8, start: I64, end: I64, offsets: I64, out: U8) -> int:
+    """Write the hosts data[start[i]:end[i]] to ``out``; correct ``offsets`` where ``www.`` was left out; return the bytes used."""
+    used = 0
+    for row in range(len(start)):
+        at, stop = start[row], end[row]
+        offsets[row] = used
+        for place in range(at, stop):
+            byte = data[place]
+            out[used] = byte | 32 if 65 <= byte <= 90 else byte
+            used += 1
+            # Once the fourth character is out: were they www.?
+            if place == at + 3 and byte == 46 and out[used - 4] == 119 and out[used - 3] == 119 and out[used - 2] == 119:
+                used -= 4
+    offsets[len(start)] = used
+    return used
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -114,94 +127,82 @@ def _authority(data: U8, classes: U8, at: int, end: int) -> int:
     place = at
     while place < end and classes[data[place]] & _SCHEME:
         place += 1
-    if not 65 <= (data[at] & 0xDF) <= 90 or place + 3 > end:
+    if place + 3 > end or not 65 <= (data[at] & 0xDF) <= 90:
         return -1
     return place + 3 if data[place] == 58 and data[place + 1] == 47 and data[place + 2] == 47 else -1
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _name_flags(data: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> int:
-    """Return the flags of the name data[at:end], UNDECIDED if it has to be unescaped or is not ASCII."""
-    words = (np.uint64(0), np.uint64(0))
-    low, high = words
-    for place in range(at, end):
-        byte = data[place]
-        if byte == 37 or byte == 43 or byte >= 128:
-            return UNDECIDED
-        lower = np.uint64(byte | 32 if 65 <= byte <= 90 else byte)
-        shift = np.uint64(8 * ((place - at) & 7))
-        if place - at < 8:
-            low |= lower << shift
-        else:
-            high |= lower << shift
-    found = np.uint8(0)
-    if 0 < end - at <= _LONGEST_NAME:
-        for entry in range(len(first)):
-            if first[entry] == low and second[entry] == high:
-                found |= flags[entry]
-    return found
+def _host_end(data: U8, classes: U8, at: int, end: int) -> int:
+    """Return where the host at ``at`` ends, -1 if the authority is more than letters, digits, ``-._``, and a port."""
+    while at < end and classes[data[at]] & _HOST:
+        at += 1
+    after = at
+    if after < end and data[after] == 58:
+        after += 1
+        while after < end and classes[data[after]] & _DIGIT:
+            after += 1
+    return at if after == end or data[after] == 47 or data[after] == 63 or data[after] == 35 else -1
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _query_flags(data: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> int:
-    """Return the flags of all names with a value in the query data[at:end]."""
+def _query(data: U8, at: int, end: int) -> int:
+    """Return where the query begins, ``end`` if there is none before the fragment."""
+    while at < end and data[at] != 63 and data[at] != 35:
+        at += 1
+    return at + 1 if at < end and data[at] == 63 else end
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _query_flags(data: U8, classes: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> int:
+    """Return the flags of all names that have a value in the query at ``at``, UNDECIDED if one has to be unescaped."""
     found = np.uint8(0)
     while at < end:
-        name_end = at
-        while name_end < end and data[name_end] != 61 and data[name_end] != 38:
-            name_end += 1
-        stop = name_end
-        while stop < end and data[stop] != 38:
-            stop += 1
-        if stop > name_end + 1:
-            found |= _name_flags(data, at, name_end, first, second, flags)
-        at = stop + 1
+        low = high = np.uint64(0)
+        length = 0
+        odd = np.uint8(0)
+        while at < end and not classes[data[at]] & _END_OF_NAME:
+            byte = data[at]
+            odd |= classes[byte] & _ODD
+            lower = np.uint64(byte | 32 if 65 <= byte <= 90 else byte) << np.uint64(8 * (length & 7))
+            if length < 8:
+                low |= lower
+            else:
+                high |= lower
+            length += 1
+            at += 1
+        if at < end and data[at] == 61:
+            at += 1
+            value = at
+            while at < end and data[at] != 38 and data[at] != 35:
+                if classes[data[at]] & _CONTROL:
+                    return UNDECIDED
+                at += 1
+            if at > value and odd:
+                return UNDECIDED
+            if at > value and length <= _LONGEST_NAME:
+                for entry in range(len(first)):
+                    if first[entry] == low and second[entry] == high:
+                        found |= flags[entry]
+        if at < end and data[at] == 35:
+            break
+        at += 1
     return found
 
 
 @numba.njit(cache=True, nogil=True)
 def _locate(
-    offsets: I64,
-    data: U8,
-    classes: U8,
-    first: U64,
-    second: U64,
-    flags: U8,
-    with_query: bool,
-    host_start: I64,
-    host_end: I64,
-    found: U8,
+    offsets: I64, data: U8, classes: U8, first: U64, second: U64, flags: U8, host_start: I64, host_end: I64, found: U8
 ) -> None:
     for row in range(len(found)):
         at, end = offsets[row], offsets[row + 1]
         if at == end:
             continue
-        place = _authority(data, classes, at, end)
-        if place < 0:
-            found[row] = UNDECIDED
-            continue
-        start = place
-        while place < end and classes[data[place]] & _HOST:
-            place += 1
-        stop = place
-        if place < end and data[place] == 58:
-            place += 1
-            while place < end and classes[data[place]] & _DIGIT:
-                place += 1
-        if place < end and data[place] != 47 and data[place] != 63 and data[place] != 35:
+        start = _authority(data, classes, at, end)
+        stop = _host_end(data, classes, start, end) if start >= 0 else -1
+        if stop < 0:
             found[row] = UNDECIDED
             continue
         host_start[row], host_end[row] = start, stop
-        query, query_end = end, end
-        while place < end:
-            byte = data[place]
-            if classes[byte] & _CONTROL:
-                found[row] = UNDECIDED
-                break
-            if byte == 63 and query == end and query_end == end:
-                query = place + 1
-            elif byte == 35 and query_end == end:
-                query_end = place
-            place += 1
-        if with_query and found[row] != UNDECIDED and query < query_end:
-            found[row] = _query_flags(data, query, query_end, first, second, flags)
+        if len(first):
+            found[row] = _query_flags(data, classes, _query(data, stop, end), end, first, second, flags)

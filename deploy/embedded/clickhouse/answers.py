@@ -31,7 +31,10 @@ class Runner:
         totals, sent_blocks = packets.Totals(), 0
         with closing(self._chunks(running, word)) as chunks:
             for chunk in chunks:
-                for block, _ in blocks.cut(chunk.view):
+                for block, extent in blocks.cut(chunk.view):
+                    if sent_blocks == 0:
+                        # Clients take names and types from a first block without rows, as a server sends it.
+                        out.block(blocks.header(extent.columns), compressed)
                     out.block(block, compressed)
                     sent_blocks += 1
                 totals += packets.Totals(chunk.rows_read, chunk.bytes_read)
@@ -76,7 +79,7 @@ class Runner:
 
 
 def marked(running: Running, word: str) -> str:
-    """The statement with its marker, behind it where that works: positions in messages are then the client's."""
+    """The statement with its marker; behind it, where that works, so that positions in messages stay."""
     if word == "INSERT" or len(running.text) > LISTED_BYTES:
         return f"{running.marker} {running.text}"
     return f"{running.text}\n{running.marker}"
@@ -121,19 +124,19 @@ def hung_up(link: socket.socket) -> str:
 def _matching(condition: str, others: list[Running], runner: Runner, context: Context) -> set[int]:
     """Numbers of the statements for which the condition holds, over the columns of system.processes.
 
-    A statement's own SETTINGS clause is known to the engine only, one still receiving its data to us only: both
-    are asked.
+    A statement's own SETTINGS clause is known to the engine only, one that is receiving its data to us only, so
+    both are asked.
     """
     known = ", ".join(_as_tuple(other) for other in others)
     about_us = (
-        "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query, r.5 AS Settings, "
-        "r.6 AS elapsed, r.7 AS current_database), r.1 AS front "
+        "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query, "
+        "r.5 AS Settings, r.6 AS elapsed, r.7 AS current_database), r.1 AS front "
         f"FROM (SELECT * FROM system.processes LIMIT 1) ARRAY JOIN [{known}] AS r"
     )
     about_engine = (
-        "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query), r.1 AS front "
-        f"FROM (SELECT * FROM system.processes WHERE query_id != queryID()) ARRAY JOIN [{known}] AS r "
-        "WHERE position(query, r.8) > 0"
+        "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query), "
+        "r.1 AS front FROM (SELECT * FROM system.processes WHERE query_id != queryID()) "
+        f"ARRAY JOIN [{known}] AS r WHERE position(query, r.8) > 0"
     )
     numbers: set[int] = set()
     for source in (about_us, about_engine):

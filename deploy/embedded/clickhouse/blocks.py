@@ -22,17 +22,18 @@ from deploy.embedded.clickhouse.wire import text, varint
 
 ADDITIONAL_KEYS = 1 << 9
 GLOBAL_DICTIONARY = 1 << 8
+LARGEST_NAME = 1 << 20
 # A block's info: not overflown, no bucket.
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A native block (without its info) is cursor.data[start:end]."""
+    """A native block (without its info) is cursor.data[start:end]; `columns` are names and types."""
 
     start: int
     end: int
-    columns: int
+    columns: tuple[tuple[str, str], ...]
     rows: int
 
 
@@ -47,22 +48,23 @@ def skip_info(cursor: Cursor) -> None:
 def skip_block(cursor: Cursor) -> Extent:
     """Step over one block. Raises ServerError for a type whose end cannot be found, by its name."""
     start = cursor.position
-    columns, rows = cursor.varint(), cursor.varint()
-    for _ in range(columns):
-        cursor.skip(cursor.varint())
-        layout = layout_of(cursor.text(1 << 20))
+    width, rows = cursor.varint(), cursor.varint()
+    columns = []
+    for _ in range(width):
+        columns.append((cursor.text(LARGEST_NAME), cursor.text(LARGEST_NAME)))
         if rows:
+            layout = layout_of(columns[-1][1])
             _skip_prefix(cursor, layout)
             _skip_values(cursor, layout, rows)
-    return Extent(start, cursor.position, columns, rows)
+    return Extent(start, cursor.position, tuple(columns), rows)
 
 
-def cut(result: memoryview) -> Iterator[tuple[memoryview, int]]:
-    """The blocks of a result in native format, each with its number of rows."""
+def cut(result: memoryview) -> Iterator[tuple[memoryview, Extent]]:
+    """The blocks of a result in native format."""
     cursor = Cursor(np.frombuffer(result, np.uint8), len(result))
     while cursor.position < cursor.end:
         extent = skip_block(cursor)
-        yield cursor.view[extent.start : extent.end], extent.rows
+        yield cursor.view[extent.start : extent.end], extent
 
 
 def header(columns: Sequence[tuple[str, str]]) -> bytes:

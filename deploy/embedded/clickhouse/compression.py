@@ -1,4 +1,4 @@
-"""ClickHouse's compressed frames: checksum (16 bytes), method (1), packed size with header (4), plain size (4), data."""
+"""Compressed frames: checksum (16 bytes), method (1), packed size with this header (4), plain size (4), data."""
 
 import struct
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def frames(parts: tuple[bytes, memoryview]) -> Iterator[bytes]:
 
 
 def _frame(plain: bytes | memoryview) -> bytes:
-    packed = lz4.block.compress(plain, store_size=False)
+    packed: bytes = lz4.block.compress(plain, store_size=False)
     frame = HEADER.pack(LZ4, HEADER.size + len(packed), len(plain)) + packed
     return _checksum(frame) + frame
 
@@ -79,7 +79,6 @@ def _decompress(method: int, packed: memoryview, plain_size: int) -> bytes:
     if method != LZ4:
         raise refused(f"compression method {method:#x}")
     try:
-        plain: bytes = lz4.block.decompress(packed, uncompressed_size=plain_size)
+        return bytes(lz4.block.decompress(packed, uncompressed_size=plain_size))
     except lz4.block.LZ4BlockError as error:
         raise ServerError(CANNOT_DECOMPRESS, f"Cannot decompress: {error}") from error
-    return plain

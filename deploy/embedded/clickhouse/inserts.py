@@ -1,7 +1,7 @@
-"""INSERT with blocks from the client: they are written to a file in memory, then the engine reads them in one go.
+"""INSERT with blocks from the client: they go to a file in memory, then the engine reads them in one go.
 
-The file is read by the engine's own client side (FROM INFILE), so settings, deduplication and constraints are those
-of an ordinary insert; a client that vanishes leaves nothing in the table.
+The file is read by the engine's own client side (FROM INFILE), so settings, deduplication and constraints are
+those of an ordinary insert; a client that vanishes leaves nothing in the table.
 """
 
 import os
@@ -22,7 +22,7 @@ NOT_BY_DEFAULT = NOT_INSERTABLE | {"EPHEMERAL"}
 
 
 def target_columns(insert: Insert, running: Running, runner: Runner) -> list[tuple[str, str]]:
-    """Name and type of the columns the client is asked for. Raises ServerError, also for types we cannot pass."""
+    """Names and types of the columns to ask the client for. Raises ServerError, also for types not passed."""
     described = runner.lane.rows(f"DESCRIBE TABLE {insert.target}", running.context)
     kinds = {str(row[0]): (str(row[1]), str(row[2])) for row in described}
     names = _listed(insert.columns)
@@ -51,10 +51,10 @@ class Receiver:
         self._handle = -1
 
     def add(self, cursor: GrowingCursor) -> bool:
-        """Receive one block and keep it; False for the empty one that ends the data. Raises ServerError, Truncated."""
+        """Receive and keep a block; False for the empty one at the end. Raises ServerError, Truncated."""
         blocks.skip_info(cursor)
         extent = blocks.skip_block(cursor)
-        if extent.columns == 0:
+        if not extent.columns:
             return False
         if extent.rows:
             self._write(cursor.view[extent.start : extent.end])

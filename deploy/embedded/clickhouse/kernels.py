@@ -7,21 +7,21 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def skip_strings(data: Bytes, position: int, end: int, rows: int) -> tuple[int, int, int]:
     """Step over `rows` strings (varint length, bytes) in data[position:end].
 
-    Returns (position, rows left, bytes missing): stopped before the first string that is not wholly there, with the
-    number of bytes that are missing at least. Bytes missing is -1 if a length is malformed.
+    Returns (position, rows left, bytes missing): stopped before the first string that is not wholly there,
+    with the number of bytes that are missing at least. Bytes missing is -1 if a length is malformed.
     """
     while rows > 0:
         cursor = position
-        length = np.int64(0)
-        shift = np.int64(0)
+        length = 0
+        shift = 0
         while True:
             if cursor >= end:
                 return position, rows, 1
-            byte = np.int64(data[cursor])
+            byte = int(data[cursor])
             cursor += 1
             length |= (byte & 0x7F) << shift
             if byte < 0x80:

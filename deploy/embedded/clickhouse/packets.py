@@ -1,7 +1,7 @@
 """Packets of ClickHouse's native protocol at revision 54429, as a server reads and writes them.
 
-That is the first revision whose settings are texts, and early enough to have no serialisation kind byte per column
-(54454), which would cost a copy of every block. Clients speak the lower of the two revisions.
+That is the first revision whose settings are texts, and early enough to have no serialisation kind byte per
+column (54454), which would cost a copy of every block. Clients speak the lower of the two revisions.
 """
 
 import struct

@@ -50,7 +50,7 @@ class Registry:
 
     @contextmanager
     def enter(
-        self, query_id: str, user: str, text: str, context: Context, link: socket.socket, stoppable: bool
+        self, query_id: str, text: str, context: Context, *, user: str, link: socket.socket, stoppable: bool
     ) -> Iterator[Running]:
         """Hold a statement in the registry. A query id is made up if the client sent none."""
         running = Running(
@@ -79,7 +79,7 @@ class Registry:
                 self._changed.notify_all()
 
     def kill(self, numbers: set[int]) -> list[Running]:
-        """Mark these statements as killed: those not in the engine can do no more. Returns those still known."""
+        """Mark statements as killed: those not in the engine can do no more. Returns those still known."""
         with self._changed:
             found = [running for number, running in self._running.items() if number in numbers]
             for running in found:

@@ -1,4 +1,4 @@
-"""The listening side: a thread per connection, one that watches clients of running statements, and the end."""
+"""The listening side: a thread per connection, one that watches the clients of running statements."""
 
 import fcntl
 import logging

@@ -31,6 +31,7 @@ from deploy.embedded.clickhouse.statements import (
     read_insert,
     without_format,
 )
+from deploy.embedded.clickhouse.wire import REVISION
 
 log = logging.getLogger(__name__)
 _SET_READONLY = re.compile(r"\s*SET\s+readonly\s*=\s*'?(\d)'?\s*;?\s*", re.IGNORECASE)
@@ -76,8 +77,8 @@ class Session:
 
     def _greet(self) -> None:
         hello = packets.read_hello(self.cursor)
-        if hello.revision < packets.REVISION:
-            raise refused(f"client revision {hello.revision} (older than {packets.REVISION})")
+        if hello.revision < REVISION:
+            raise refused(f"client revision {hello.revision} (older than {REVISION})")
         self._authenticate(hello)
         self.user = hello.user
         engine = self.house.engine
@@ -92,8 +93,8 @@ class Session:
         if not hmac.compare_digest(given, known) or hello.user != self.house.user:
             raise ServerError(
                 AUTHENTICATION_FAILED,
-                f"{hello.user}: Authentication failed: password is incorrect, or there is no user with such name."
-                " (AUTHENTICATION_FAILED)",
+                f"{hello.user}: Authentication failed: password is incorrect, "
+                "or there is no user with such name. (AUTHENTICATION_FAILED)",
             )
 
     def _answer_packets(self) -> None:
@@ -128,7 +129,10 @@ class Session:
         context = Context(self.context.database, settings)
         word = first_word(query.text)
         enter = self.house.registry.enter
-        with enter(query.query_id, self.user, query.text, context, self.link, word in READING) as running:
+        stoppable = word in READING
+        with enter(
+            query.query_id, query.text, context, user=self.user, link=self.link, stoppable=stoppable
+        ) as running:
             try:
                 if external:
                     raise refused(f"external table {external}")
@@ -198,7 +202,7 @@ class Session:
             blocks.skip_info(plain)
             extent = blocks.skip_block(plain)
             inserts.forget(self.cursor, plain)
-            if extent.columns == 0:
+            if not extent.columns:
                 return name
             name = table
 

@@ -1,4 +1,4 @@
-"""Where clients' blocks wait for their insert: a private folder, in memory where the system has a place for it."""
+"""Where clients' blocks wait for their insert: a private folder, in memory where the system allows it."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Just enough SQL reading to know what a statement is: its first word, its end, where an INSERT's data comes from."""
+"""Enough SQL reading to know a statement's first word, its end, and where an INSERT's data comes from."""
 
 import re
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def first_word(sql: str) -> str:
 
 
 def without_format(sql: str) -> str:
-    """One statement without its FORMAT clause, which the native protocol ignores. Refuses several statements."""
+    """One statement without its FORMAT clause, which the protocol ignores. Refuses several statements."""
     if not _NEEDS_READING.search(sql):
         return sql
     seen = list(tokens(sql))

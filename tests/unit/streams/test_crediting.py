@@ -26,7 +26,9 @@ LOOKBACK = 100
 SETTINGS = WorkerSettings(bootstrap="")
 
 
-def click(number: int, at: int, visitor: str = "v1", route: str = ROUTE, kind: str = "click") -> dict[str, Any]:
+def click(
+    number: int, at: int, visitor: str = "v1", route: str = ROUTE, kind: str = "click"
+) -> dict[str, Any]:
     return {
         "visitor_id": visitor,
         "click_id": f"c{number}" if kind == "click" else "",
@@ -145,7 +147,9 @@ def test_what_does_not_change_is_not_restated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "earns"), [(-71, False), (-70, True), (30, True), (31, False)], ids=["too old", "first", "last", "too late"]
+    ("at", "earns"),
+    [(-71, False), (-70, True), (30, True), (31, False)],
+    ids=["too old", "first", "last", "too late"],
 )
 def test_the_lookback_includes_both_ends(at: int, earns: bool) -> None:
     ledger = Ledger()
@@ -207,12 +211,16 @@ FACTS = st.lists(
     min_size=1,
     max_size=14,
     # One content per identity: which of two different ones came first is the log's order.
-    unique_by=lambda fact: ("touch", fact["event_lo"]) if "kind" in fact else (fact["transaction_id"], fact["revision"]),
+    unique_by=lambda fact: (
+        ("touch", fact["event_lo"]) if "kind" in fact else (fact["transaction_id"], fact["revision"])
+    ),
 )
 
 
 @given(FACTS, st.randoms(use_true_random=False), st.integers(1, 5))
-def test_any_order_and_batching_ends_in_the_same_sums(facts: list[dict[str, Any]], random: Any, size: int) -> None:
+def test_any_order_and_batching_ends_in_the_same_sums(
+    facts: list[dict[str, Any]], random: Any, size: int
+) -> None:
     at_once, piecewise = Ledger(), Ledger()
     at_once.feed(*facts)
     shuffled = list(facts)

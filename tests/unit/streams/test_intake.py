@@ -1,7 +1,7 @@
 """Aligned intake, slack 10, hold 100:
 
-    clicks       ....20 (behind, first buffered at 20)
-    conversions  ........35 (waits: 35 > 20 + 10)
+clicks       ....20 (behind, first buffered at 20)
+conversions  ........35 (waits: 35 > 20 + 10)
 """
 
 from streams.intake import Alignment, Head, Holds, takeable

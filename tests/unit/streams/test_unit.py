@@ -1,6 +1,6 @@
 """One sequential line per partition, whatever is read twice:
 
-    next offset 3     batch [1 2 3 4] -> 3 4      batch [3 4 7] -> 7 (a gap in the log is no loss)
+next offset 3     batch [1 2 3 4] -> 3 4      batch [3 4 7] -> 7 (a gap in the log is no loss)
 """
 
 import numpy as np
@@ -43,7 +43,12 @@ def test_partitions_of_a_topic_are_joined_in_order() -> None:
     unit = lines.unit([batch([0, 1], 1), batch([0], 0), batch([2], 1)])
     assert unit is not None
     joined = unit.batches["clicks"]
-    assert list(zip(joined.partition.tolist(), joined.offset.tolist(), strict=True)) == [(0, 0), (1, 0), (1, 1), (1, 2)]
+    assert list(zip(joined.partition.tolist(), joined.offset.tolist(), strict=True)) == [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10)), min_size=1, max_size=30))

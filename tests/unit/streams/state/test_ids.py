@@ -1,6 +1,6 @@
 """An id is a duplicate if it was accepted at most W before:
 
-    W = 10    accept(0) --- 10: duplicate --- 11: accepted anew --- 21: duplicate of the one at 11
+W = 10    accept(0) --- 10: duplicate --- 11: accepted anew --- 21: duplicate of the one at 11
 """
 
 import numpy as np
@@ -51,7 +51,9 @@ def reference(rows: list[tuple[int, int, int]]) -> list[int]:
 )
 def test_in_batches_of_any_size_it_equals_a_dictionary(rows: list[tuple[int, int, int]], size: int) -> None:
     ids = seen()
-    found = [verdict for start in range(0, len(rows), size) for verdict in check(ids, rows[start : start + size])]
+    found = [
+        verdict for start in range(0, len(rows), size) for verdict in check(ids, rows[start : start + size])
+    ]
     assert found == reference(rows)
 
 
