@@ -19,6 +19,9 @@ from collector.settings import CollectorSettings
 
 POLL_SECONDS = 0.001
 METADATA_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+QUIET_SECONDS = 10.0
+STUCK_WAITS = 2
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +29,8 @@ class KafkaProducer:
     """A Producer over confluent-kafka; create and use it on one running event loop.
 
     A record that is not acknowledged within ``ack_wait_seconds`` fails, and is given up by librdkafka at
-    about that time. After a fatal error of the idempotent producer a new one takes its place.
+    about that time. After a fatal error of the idempotent producer, and where it gets nothing through
+    to a broker that answers (one that has lost its memory), a new one takes its place.
     """
 
     def __init__(self, settings: CollectorSettings, topics: Sequence[str]) -> None:
@@ -36,10 +40,17 @@ class KafkaProducer:
         self._loop = asyncio.get_running_loop()
         self._under_way: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._polling = False
+        self._logged_at = -QUIET_SECONDS
+        self._config["error_cb"] = self._on_error
         self._client = confluent_kafka.Producer(self._config)
+        self._has_topics = False
+        self._failing_since: float | None = None
+        self._waiting = self._loop.create_task(self._await_topics())
 
     def send(self, record: SentRecord) -> asyncio.Future[None]:
         """See Producer."""
+        if not self._has_topics:
+            raise Unavailable("the broker or its topics are not there yet")
         future: asyncio.Future[None] = self._loop.create_future()
         try:
             self._client.produce(
@@ -52,7 +63,8 @@ class KafkaProducer:
         except BufferError as error:
             raise Unavailable("the queue is full") from error
         except confluent_kafka.KafkaException as error:
-            self._replace_if_fatal(error.args[0])
+            if error.args[0].code() == confluent_kafka.KafkaError._FATAL:
+                self._replace(error.args[0].str())
             raise Unavailable(str(error)) from error
         self._under_way.append((self._loop.time() + self._ack_wait, future))
         if not self._polling:
@@ -68,32 +80,60 @@ class KafkaProducer:
             )
         except confluent_kafka.KafkaException:
             return False
-        return self._topics.issubset(metadata.topics)
+        is_ready = self._topics.issubset(metadata.topics)
+        self._has_topics |= is_ready
+        return is_ready
 
     async def close(self) -> None:
         """See Producer."""
+        self._waiting.cancel()
         while self._under_way:
             await asyncio.sleep(POLL_SECONDS)
         self._client.purge()
         self._client.poll(0)
+
+    async def _await_topics(self) -> None:
+        """Open for records once the topics are there; sending may make a missing one, of one partition."""
+        while not await self.ready():
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _poll(self) -> None:
         self._client.poll(0)
         under_way = self._under_way
         now = self._loop.time()
         while under_way and (under_way[0][1].done() or under_way[0][0] <= now):
-            _fail(under_way.popleft()[1], "not acknowledged in time")
+            self._settle(under_way.popleft()[1], now)
         self._polling = bool(under_way)
         if self._polling:
             self._loop.call_later(POLL_SECONDS, self._poll)
 
-    def _replace_if_fatal(self, error: confluent_kafka.KafkaError) -> None:
-        if not (error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL):
-            return
-        _log.error("the producer failed for good (%s): starting a new one", error.str())
-        self._client.purge()
-        self._client.poll(0)
+    def _settle(self, future: asyncio.Future[None], now: float) -> None:
+        _fail(future, "not acknowledged in time")
+        if future.cancelled() or future.exception() is None:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > STUCK_WAITS * self._ack_wait and self._waiting.done():
+            self._failing_since = now
+            self._waiting = self._loop.create_task(self._replace_if_stuck())
+
+    async def _replace_if_stuck(self) -> None:
+        if await self.ready():
+            self._replace("the broker answers, but acknowledges nothing")
+
+    def _replace(self, reason: str) -> None:
+        _log.error("the producer failed for good, starting a new one: %s", reason)
+        old = [self._client]
         self._client = confluent_kafka.Producer(self._config)
+        old[0].purge()
+        old[0].poll(0)
+        self._loop.run_in_executor(None, old.pop)  # to let go of it is to wait for its threads
+
+    def _on_error(self, error: confluent_kafka.KafkaError) -> None:
+        now = self._loop.time()
+        if now - self._logged_at >= QUIET_SECONDS:  # one that is away says so many times a second
+            self._logged_at = now
+            _log.warning("kafka: %s", error.str())
 
 
 def _configuration(settings: CollectorSettings) -> dict[str, Any]:
@@ -110,8 +150,7 @@ def _configuration(settings: CollectorSettings) -> dict[str, Any]:
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "topic.metadata.propagation.max.ms": 1000,
-        "error_cb": _on_error,
-        "logger": _log,
+        "log_level": 2,  # critical only: what else there is to say comes to error_cb
     }
 
 
@@ -128,7 +167,3 @@ def _fail(future: asyncio.Future[None], text: str) -> None:
     if not future.done():
         future.set_exception(Unavailable(text))
         future.exception()
-
-
-def _on_error(error: confluent_kafka.KafkaError) -> None:
-    _log.warning("kafka: %s", error.str())
