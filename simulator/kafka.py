@@ -95,7 +95,9 @@ class Sender:
             raise KafkaFailed("send", self._error)
 
 
-def send_prepared(bootstrap: str, records: Iterable[Prepared], progress: Callable[[int], None] | None = None) -> int:
+def send_prepared(
+    bootstrap: str, records: Iterable[Prepared], progress: Callable[[int], None] | None = None
+) -> int:
     """Send ``records``, wait for all acknowledgements, return how many there were; ``progress`` is told every thousand."""
     sender = Sender(bootstrap)
     sent = 0
@@ -111,7 +113,11 @@ def send_prepared(bootstrap: str, records: Iterable[Prepared], progress: Callabl
 
 
 def read_log(
-    bootstrap: str, topics: Sequence[str] = TOPICS, *, seconds: float = 30.0, progress: Callable[[int], None] | None = None
+    bootstrap: str,
+    topics: Sequence[str] = TOPICS,
+    *,
+    seconds: float = 30.0,
+    progress: Callable[[int], None] | None = None,
 ) -> Log:
     """Return what the topics hold, up to the high watermarks at the time of the call.
 
@@ -130,7 +136,9 @@ def read_log(
     )
     try:
         lines = [(topic, number) for topic in topics for number in range(partitions)]
-        bounds = {line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds) for line in lines}
+        bounds = {
+            line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds) for line in lines
+        }
         records: dict[Line, list[Record]] = {line: [] for line in lines}
         for line, record in _read(consumer, bounds, seconds):
             records[line].append(record)
@@ -143,7 +151,9 @@ def read_log(
     return Log(cluster_id, partitions, {line: Span(*bounds[line], records[line]) for line in lines})
 
 
-def _read(consumer: Consumer, bounds: dict[Line, tuple[int, int]], seconds: float) -> Iterator[tuple[Line, Record]]:
+def _read(
+    consumer: Consumer, bounds: dict[Line, tuple[int, int]], seconds: float
+) -> Iterator[tuple[Line, Record]]:
     """Yield the records within ``bounds``, of each line in order of offset."""
     ends = {line: end for line, (start, end) in bounds.items() if end > start}
     consumer.assign([TopicPartition(*line, bounds[line][0]) for line in ends])
@@ -166,4 +176,6 @@ def _read(consumer: Consumer, bounds: dict[Line, tuple[int, int]], seconds: floa
 
 def _record(message: Message) -> Record:
     kind, timestamp = message.timestamp()
-    return Record(message.offset(), -1 if kind == _TIMESTAMP_NONE else timestamp, message.key(), message.value())
+    return Record(
+        message.offset(), -1 if kind == _TIMESTAMP_NONE else timestamp, message.key(), message.value()
+    )

@@ -125,7 +125,10 @@ def channel_of(record: Mapping[str, Any]) -> str:
         ("paid_social", paid and social),
         ("paid_other", paid),
         ("organic_search", m == "organic" or search),
-        ("organic_social", m in lists["social_mediums"] or social or bool(parameters & lists["social_click_ids"])),
+        (
+            "organic_social",
+            m in lists["social_mediums"] or social or bool(parameters & lists["social_click_ids"]),
+        ),
         ("referral", m == "referral" or r not in ("", host_of(record["landing_url"]))),
         ("other", s != "" or m != ""),
     )

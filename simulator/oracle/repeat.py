@@ -45,12 +45,11 @@ class Identities:
 
     def verdict(self, identity: Hashable, content: int) -> Verdict:
         """Judge the next record."""
-        known = self._accepted.setdefault(identity, content)
-        return Verdict.DUPLICATE if known == content else Verdict.CONFLICT
-
-    def is_new(self, identity: Hashable) -> bool:
-        """Return whether nothing of this identity was judged yet."""
-        return identity not in self._accepted
+        known = self._accepted.get(identity)
+        if known is not None:
+            return Verdict.DUPLICATE if known == content else Verdict.CONFLICT
+        self._accepted[identity] = content
+        return Verdict.NEW
 
 
 class Revisions:
