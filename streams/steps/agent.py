@@ -27,7 +27,9 @@ def agent_of(user_agent: str) -> Agent:
     browser, system = ua_parser.parse_user_agent(user_agent), ua_parser.parse_os(user_agent)
     family = system.family if system else ""
     bot = bool(is_crawler(user_agent))
-    return Agent(browser.family if browser else "", family, "bot" if bot else _device(family, user_agent), int(bot))
+    return Agent(
+        browser.family if browser else "", family, "bot" if bot else _device(family, user_agent), int(bot)
+    )
 
 
 def _device(family: str, user_agent: str) -> str:

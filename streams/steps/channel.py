@@ -94,7 +94,9 @@ def host_clues(host: str) -> int:
     """Return the clues of a referring host, given in lower case and without ``www.``."""
     lists = channel_lists()
     domains = frozenset(_domains(host))
-    return (SEARCH if domains & lists["search_hosts"] else 0) | (SOCIAL if domains & lists["social_hosts"] else 0)
+    return (SEARCH if domains & lists["search_hosts"] else 0) | (
+        SOCIAL if domains & lists["social_hosts"] else 0
+    )
 
 
 def _domains(host: str) -> Iterable[str]:

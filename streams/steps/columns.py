@@ -7,7 +7,9 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-META_SCHEMA = pl.Schema({"_partition": pl.Int32, "_offset": pl.Int64, "_record_time": pl.Int64, "_row": pl.UInt32})
+META_SCHEMA = pl.Schema(
+    {"_partition": pl.Int32, "_offset": pl.Int64, "_record_time": pl.Int64, "_row": pl.UInt32}
+)
 """Columns that every frame carries: where each row came from, and its index in the raw batch."""
 
 _WORD = 8

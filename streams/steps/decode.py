@@ -74,7 +74,11 @@ def _decoded(batch: RawBatch, content: Bytes, plan: Plan, rows: Rows) -> tuple[p
         read = _Read(read.rows[kept], read.values, read.content[kept])
     whole = len(read.rows) == len(batch)
     frame = pl.DataFrame(
-        [*columns, *place_columns(batch, None if whole else read.rows), pl.Series("content", read.content, dtype=pl.UInt64)]
+        [
+            *columns,
+            *place_columns(batch, None if whole else read.rows),
+            pl.Series("content", read.content, dtype=pl.UInt64),
+        ]
     )
     return frame, np.setdiff1d(rows, read.rows, assume_unique=True)
 
@@ -85,7 +89,11 @@ def _readable(values: Sequence[bytes | None], content: Bytes, plan: Plan, rows: 
     if plain.all():
         return _Read(rows, _chosen(values, rows), hashes)
     # A loop over rows: what is not plainly well-formed is rare, and only the reference can tell what it is.
-    rescued = {row: value for row in rows[~plain].tolist() if (value := canonical(plan.id, values[row] or b"")) is not None}
+    rescued = {
+        row: value
+        for row in rows[~plain].tolist()
+        if (value := canonical(plan.id, values[row] or b"")) is not None
+    }
     if rescued:
         again = bytes_of(pa.array(rescued.values(), pa.large_binary()))
         found = np.searchsorted(rows, list(rescued))
@@ -117,7 +125,9 @@ def _columns(plan: Plan, values: list[bytes], size: int) -> tuple[Rows, list[pl.
     """Decode framed values of ``size`` bytes or less; return which of them (positions, ascending) made it, and the columns of those."""
     parts = _batches(plan, values, 0, size)
     if not parts:
-        return np.empty(0, dtype=np.int64), [pl.Series(name, [], dtype=dtype) for name, dtype in plan.dtypes.items()]
+        return np.empty(0, dtype=np.int64), [
+            pl.Series(name, [], dtype=dtype) for name, dtype in plan.dtypes.items()
+        ]
     kept = np.concatenate([np.arange(start, start + part.num_rows) for start, part in parts])
     table = pl.concat([_frame(part) for _, part in parts])
     return kept, table.rechunk().get_columns()
@@ -153,7 +163,9 @@ def _projected(frame: pl.DataFrame, plan: Plan, latest: Plan) -> pl.DataFrame:
     if plan.id == latest.id:
         return frame
     columns = [
-        pl.col(name).cast(dtype) if name in plan.dtypes else pl.lit(latest.defaults[name], dtype=dtype).alias(name)
+        pl.col(name).cast(dtype)
+        if name in plan.dtypes
+        else pl.lit(latest.defaults[name], dtype=dtype).alias(name)
         for name, dtype in latest.dtypes.items()
     ]
     return frame.select(*columns, *META_SCHEMA, "content")
@@ -166,9 +178,13 @@ def _together(frames: list[pl.DataFrame], latest: Plan) -> pl.DataFrame:
     return frames[0] if len(frames) == 1 else pl.concat(frames).sort("_row")
 
 
-def _rejects(batch: RawBatch, ids: Rows, known: Sequence[int] | set[int], unreadable: Sequence[Rows]) -> pl.DataFrame:
+def _rejects(
+    batch: RawBatch, ids: Rows, known: Sequence[int] | set[int], unreadable: Sequence[Rows]
+) -> pl.DataFrame:
     """Return the rejects in order of rows."""
-    reason_of: dict[int, tuple[str, str]] = {row: (UNDECODABLE, "") for rows in unreadable for row in rows.tolist()}
+    reason_of: dict[int, tuple[str, str]] = {
+        row: (UNDECODABLE, "") for rows in unreadable for row in rows.tolist()
+    }
     # A loop over rows: rejects are few.
     for row in np.flatnonzero(~np.isin(ids, list(known))).tolist():
         reason_of[row] = (FRAMING, "") if ids[row] == _UNFRAMED else (UNKNOWN_SCHEMA, str(ids[row]))

@@ -69,7 +69,9 @@ def _leading(schema: RegisteredSchema) -> int:
         return len(schema.field_names)
     variable = [name in VARIABLE_FIELDS for name in schema.field_names]
     if any(variable[sum(variable) :]):
-        raise UnsupportedSchemaError(schema.id, f"{sorted(VARIABLE_FIELDS)} must come before all other fields")
+        raise UnsupportedSchemaError(
+            schema.id, f"{sorted(VARIABLE_FIELDS)} must come before all other fields"
+        )
     return sum(variable)
 
 
@@ -83,7 +85,9 @@ def plan_of(schema: RegisteredSchema) -> Plan:
         kinds=np.array([_KINDS[name] for name, _ in types], dtype=np.uint8),
         nulls=np.array([null_branch for _, null_branch in types], dtype=np.uint8),
         leading=_leading(schema),
-        dtypes=pl.Schema({field["name"]: _DTYPES[name] for field, (name, _) in zip(fields, types, strict=True)}),
+        dtypes=pl.Schema(
+            {field["name"]: _DTYPES[name] for field, (name, _) in zip(fields, types, strict=True)}
+        ),
         defaults={field["name"]: field["default"] for field in fields if "default" in field},
     )
 

@@ -23,7 +23,9 @@ def place_columns(batch: RawBatch, rows: npt.NDArray[np.int64] | None = None) ->
     ]
 
 
-def unread(batch: RawBatch, rows: npt.NDArray[np.int64], reasons: Sequence[str], details: Sequence[str]) -> pl.DataFrame:
+def unread(
+    batch: RawBatch, rows: npt.NDArray[np.int64], reasons: Sequence[str], details: Sequence[str]
+) -> pl.DataFrame:
     """Return the rejects of records that could not be read, with their bytes; ``event_id`` is null."""
     frame = pl.DataFrame(place_columns(batch, rows)).with_columns(
         pl.Series("reason", reasons, dtype=pl.String),

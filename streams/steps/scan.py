@@ -167,7 +167,15 @@ def _ascii_end(words: U64, data: U8, at: int, end: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def scan(
-    words: U64, data: U8, starts: I64, ends: I64, kinds: U8, nulls: U8, leading: int, plain: npt.NDArray[np.bool_], content: U64
+    words: U64,
+    data: U8,
+    starts: I64,
+    ends: I64,
+    kinds: U8,
+    nulls: U8,
+    leading: int,
+    plain: npt.NDArray[np.bool_],
+    content: U64,
 ) -> None:
     """Look at the records data[starts[i]:ends[i]] of one schema.
 
@@ -181,7 +189,11 @@ def scan(
             if field == leading:
                 content_at = at
             # The first is inlined; a call costs a count of references for each array.
-            stop = _ascii_end(words, data, at, end) if kinds[field] == STRING and nulls[field] == NEVER_NULL else -1
+            stop = (
+                _ascii_end(words, data, at, end)
+                if kinds[field] == STRING and nulls[field] == NEVER_NULL
+                else -1
+            )
             at = stop if stop >= 0 else _field_end(words, data, at, end, kinds[field], nulls[field])
             if at < 0:
                 break

@@ -49,7 +49,9 @@ def names_of(flags: Mapping[str, int]) -> Names:
     for name in flags:
         if not (name.isascii() and name == name.lower() and 0 < len(name) <= _LONGEST_NAME):
             raise ValueError(f"click id {name!r}: not 1 to {_LONGEST_NAME} lower-case ASCII characters")
-    words = np.frombuffer(b"".join(name.encode().ljust(_LONGEST_NAME, b"\0") for name in flags), dtype="<u8").reshape(-1, 2)
+    words = np.frombuffer(
+        b"".join(name.encode().ljust(_LONGEST_NAME, b"\0") for name in flags), dtype="<u8"
+    ).reshape(-1, 2)
     return Names(words[:, 0].copy(), words[:, 1].copy(), np.array(list(flags.values()), dtype=np.uint8))
 
 
@@ -79,7 +81,13 @@ def _classes() -> U8:
     """Return the classes of each byte value."""
     letters, digits = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"0123456789"
     classes = np.zeros(256, dtype=np.uint8)
-    members = {_SCHEME: letters + digits + b"+-.", _HOST: letters + digits + b"-._", _DIGIT: digits, _ODD: b"%+", _END_OF_NAME: b"=&#"}
+    members = {
+        _SCHEME: letters + digits + b"+-.",
+        _HOST: letters + digits + b"-._",
+        _DIGIT: digits,
+        _ODD: b"%+",
+        _END_OF_NAME: b"=&#",
+    }
     for kind, characters in members.items():
         classes[np.frombuffer(characters, dtype=np.uint8)] |= kind
     classes[:33] |= _CONTROL | _ODD
@@ -115,7 +123,13 @@ def _lower_hosts(data: U8, start: I64, end: I64, offsets: I64, out: U8) -> int:
             out[used] = byte | 32 if 65 <= byte <= 90 else byte
             used += 1
             # Once the fourth character is out: were they www.?
-            if place == at + 3 and byte == 46 and out[used - 4] == 119 and out[used - 3] == 119 and out[used - 2] == 119:
+            if (
+                place == at + 3
+                and byte == 46
+                and out[used - 4] == 119
+                and out[used - 3] == 119
+                and out[used - 2] == 119
+            ):
                 used -= 4
     offsets[len(start)] = used
     return used
@@ -192,7 +206,15 @@ def _query_flags(data: U8, classes: U8, at: int, end: int, first: U64, second: U
 
 @numba.njit(cache=True, nogil=True)
 def _locate(
-    offsets: I64, data: U8, classes: U8, first: U64, second: U64, flags: U8, host_start: I64, host_end: I64, found: U8
+    offsets: I64,
+    data: U8,
+    classes: U8,
+    first: U64,
+    second: U64,
+    flags: U8,
+    host_start: I64,
+    host_end: I64,
+    found: U8,
 ) -> None:
     for row in range(len(found)):
         at, end = offsets[row], offsets[row + 1]

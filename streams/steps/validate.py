@@ -53,7 +53,9 @@ def validate(topic: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFram
     name = id_field(topic)
     parsed = parse_uuids(frame[name])
     frame = frame.with_columns(
-        pl.Series(_VALID_ID, parsed.valid), pl.Series("event_hi", parsed.high), pl.Series("event_lo", parsed.low)
+        pl.Series(_VALID_ID, parsed.valid),
+        pl.Series("event_hi", parsed.high),
+        pl.Series("event_lo", parsed.low),
     )
     broken = frame.select(pl.any_horizontal(rule.broken for rule in rules(topic))).to_series()
     if not broken.any():
@@ -75,7 +77,10 @@ def _rejects(topic: str, broken: pl.DataFrame) -> pl.DataFrame:
         *META_SCHEMA,
         pl.when(_VALID_ID).then(pl.col(id_field(topic))).alias("event_id"),
         pl.col("event_hi", "event_lo"),
-        pl.when(_implausible("occurred_at")).then("_record_time").otherwise("occurred_at").alias("occurred_at"),
+        pl.when(_implausible("occurred_at"))
+        .then("_record_time")
+        .otherwise("occurred_at")
+        .alias("occurred_at"),
         reason.alias("reason"),
         field.alias("detail"),
     )
