@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.ids import route_of
+from simulator.blank import blank
 from simulator.catalog import BOTS, FORMS, Visit, user_agents, visits
 from simulator.chance import between, pick, zipf_table
-from simulator.blank import blank
 from simulator.identities import Identities
 from simulator.mess import Mess
 

@@ -160,22 +160,28 @@ def _read(
     give_up = time.monotonic() + seconds
     while ends:
         for message in consumer.consume(_FETCH, timeout=0.2):
-            line = message.topic(), message.partition()
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaFailed("read", error)
             give_up = time.monotonic() + seconds
-            if line in ends and error is None and message.offset() < ends[line]:
-                yield line, _record(message)
-            # The end of a partition counts as well: the offsets before it may be those of markers, which nobody sees.
-            if line in ends and message.offset() >= ends[line] - (error is None):
+            line, offset = _position(message)
+            if line not in ends:
+                continue
+            if error is None and offset < ends[line]:
+                yield line, _record(message, offset)
+            # A partition's end counts as well: the offsets before it may be of markers, which nobody sees.
+            if offset + (error is None) >= ends[line]:
                 del ends[line]
         if time.monotonic() > give_up:
             raise KafkaFailed("read", f"nothing came for {seconds:.0f} s, before the end of {sorted(ends)}")
 
 
-def _record(message: Message) -> Record:
+def _position(message: Message) -> tuple[Line, int]:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None, "it was consumed"
+    return (topic, partition), offset
+
+
+def _record(message: Message, offset: int) -> Record:
     kind, timestamp = message.timestamp()
-    return Record(
-        message.offset(), -1 if kind == _TIMESTAMP_NONE else timestamp, message.key(), message.value()
-    )
+    return Record(offset, -1 if kind == _TIMESTAMP_NONE else timestamp, message.key(), message.value())

@@ -1,6 +1,7 @@
 """Records that break a rule of docs/rules.md, section 2: one maker per reason and field. Only a direct producer can send them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from schemas.encoding import encode
@@ -22,7 +23,7 @@ class Malformed(NamedTuple):
     reason: str
     detail: str
     spoil: Callable[[bytes], bytes | None]
-    change: Change = {}
+    change: Change = MappingProxyType({})
 
 
 def _same(value: bytes) -> bytes:

@@ -121,7 +121,7 @@ def channel_of(record: Mapping[str, Any]) -> str:
         ("affiliate", record["affiliate"] != "" or m in lists["affiliate_mediums"]),
         ("email", m in lists["email_mediums"] or s in lists["email_mediums"]),
         ("display", m in lists["display_mediums"] or bool(parameters & lists["display_click_ids"])),
-        ("paid_search", paid and search or bool(parameters & lists["search_click_ids"])),
+        ("paid_search", (paid and search) or bool(parameters & lists["search_click_ids"])),
         ("paid_social", paid and social),
         ("paid_other", paid),
         ("organic_search", m == "organic" or search),
