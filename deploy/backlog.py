@@ -7,7 +7,7 @@ from sinks.clickhouse.rollup import MINUTE, rollup_fences
 
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import newest_flushes
-from streams.assignment import source_name
+from streams.unit import source_name
 
 
 class Backlog(NamedTuple):

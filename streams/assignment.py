@@ -19,7 +19,7 @@ from streams.process import Processor
 from streams.restore import restore
 from streams.settings import WorkerSettings
 from streams.steps.enrich import Lookups
-from streams.unit import Line, Lines
+from streams.unit import Line, Lines, source_name
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +85,3 @@ class Assignments:
             log.warning("%s: going on at %d although the journal covers up to %d", source, start, fence)
             return start
         return fence + 1
-
-
-def source_name(cluster_id: str, line: Line) -> str:
-    """Return the name of a source: cluster, topic and partition."""
-    return f"{cluster_id}/{line[0]}/{line[1]}"

@@ -6,7 +6,7 @@ Everything here is a function of the unit, the state in memory and the journal's
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -39,7 +39,7 @@ class Processor:
     states: dict[int, PartitionState]
     sources: Mapping[Line, str]
     partitions: int
-    models: Mapping[str, Model] = MODELS
+    models: Mapping[str, Model] = field(default_factory=lambda: MODELS)
 
     def process(self, unit: Unit) -> Outcome:
         """Turn ``unit`` into journal rows and hops. The state moves on at once."""

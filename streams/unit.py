@@ -12,6 +12,11 @@ Line = tuple[str, int]
 """A topic and a partition number: what one fence is kept for."""
 
 
+def source_name(cluster_id: str, line: Line) -> str:
+    """Return the name of a source: cluster, topic and partition."""
+    return f"{cluster_id}/{line[0]}/{line[1]}"
+
+
 @dataclass(slots=True)
 class Tally:
     """What became of the records of one line in one flush."""

@@ -1,6 +1,6 @@
 """Decoding: from framed Avro values to one frame of columns (docs/rules.md, section 2, the first three reasons)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -178,9 +178,7 @@ def _together(frames: list[pl.DataFrame], latest: Plan) -> pl.DataFrame:
     return frames[0] if len(frames) == 1 else pl.concat(frames).sort("_row")
 
 
-def _rejects(
-    batch: RawBatch, ids: Rows, known: Sequence[int] | set[int], unreadable: Sequence[Rows]
-) -> pl.DataFrame:
+def _rejects(batch: RawBatch, ids: Rows, known: Iterable[int], unreadable: Sequence[Rows]) -> pl.DataFrame:
     """Return the rejects in order of rows."""
     reason_of: dict[int, tuple[str, str]] = {
         row: (UNDECODABLE, "") for rows in unreadable for row in rows.tolist()

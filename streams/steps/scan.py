@@ -5,6 +5,8 @@ record, branches of unions exist, booleans are 0 or 1, strings are UTF-8. Bytes 
 What is not plainly well-formed is left to the reference decoder, which accepts a little more (see ``decode``).
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,7 @@ def _varint_end(data: U8, at: int, end: int, bits: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _length(data: U8, at: int, after: int) -> int:
+def _length(data: U8, at: int, after: int) -> Any:
     """Return the non-negative number that the varint in [at, after) stands for, -1 if it is negative."""
     if data[at] & 1:
         return -1
@@ -116,7 +118,7 @@ def _field_end(words: U64, data: U8, at: int, end: int, kind: int, null_branch: 
 
 
 @numba.njit(cache=True, nogil=True)
-def hash_bytes(words: U64, data: U8, at: int, end: int) -> int:
+def hash_bytes(words: U64, data: U8, at: int, end: int) -> np.uint64:
     """Return the 64-bit hash of data[at:end].
 
     The state takes in 8 bytes at a time (xor, multiply by an odd number, fold the upper half down): each step is a bijection of the state,
@@ -143,7 +145,7 @@ def hash_bytes(words: U64, data: U8, at: int, end: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _ascii_end(words: U64, data: U8, at: int, end: int) -> int:
+def _ascii_end(words: U64, data: U8, at: int, end: int) -> Any:
     """Return where the string field at ``at`` ends if it is ASCII of less than 8,192 bytes, else -1: nearly all strings are."""
     if at + 2 > end or data[at] & 1:
         return -1

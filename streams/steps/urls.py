@@ -99,7 +99,17 @@ def locate(urls: Bytes, names: Names) -> Located:
     """Look at every URL; at its query only if there are ``names``."""
     count = len(urls.offsets) - 1
     found = Located(np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, np.uint8))
-    _locate(*urls, _classes(), *names, *found)
+    _locate(
+        urls.offsets,
+        urls.data,
+        _classes(),
+        names.first,
+        names.second,
+        names.flags,
+        found.start,
+        found.end,
+        found.flags,
+    )
     return found
 
 
@@ -168,7 +178,7 @@ def _query(data: U8, at: int, end: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _query_flags(data: U8, classes: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> int:
+def _query_flags(data: U8, classes: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> np.uint8:
     """Return the flags of all names that have a value in the query at ``at``, UNDECIDED if one has to be unescaped."""
     found = np.uint8(0)
     while at < end:

@@ -124,8 +124,8 @@ def hung_up(link: socket.socket) -> str:
 def _matching(condition: str, others: list[Running], runner: Runner, context: Context) -> set[int]:
     """Numbers of the statements for which the condition holds, over the columns of system.processes.
 
-    A statement's own SETTINGS clause is known to the engine only, one that is receiving its data to us only, so
-    both are asked.
+    A statement's own SETTINGS clause is known to the engine only, one receiving its data to us only: both are
+    asked.
     """
     known = ", ".join(_as_tuple(other) for other in others)
     about_us = (

@@ -1,4 +1,4 @@
-"""Compressed frames: checksum (16 bytes), method (1), packed size with this header (4), plain size (4), data."""
+"""Compressed frames: checksum (16 bytes), method (1), packed size with header (4), plain size (4), data."""
 
 import struct
 from collections.abc import Iterator

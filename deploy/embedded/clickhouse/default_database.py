@@ -1,8 +1,8 @@
 """A lasting `default` database for engines that do not bring one.
 
-chDB of engine 24.8 makes `default` a makeshift database that forgets its tables at exit, cannot exchange them, and
-is in the way of a real one at the next start. So the real one is called REAL while the engine starts, and then
-takes the place of the makeshift one. Every step may be interrupted: the next start finds either name.
+chDB of engine 24.8 makes `default` a makeshift database that forgets its tables at exit, cannot exchange them,
+and is in the way of a real one at the next start. So the real one is called REAL while the engine starts, and
+then takes the place of the makeshift one. Every step may be interrupted: the next start finds either name.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The engine: chDB, ClickHouse in this process. The only module that imports it.
 
-One process may open a data path, once. Since chDB 4 a connection has settings and a database of its own and runs
-beside the others; older ones (engine 24.8) share both and run one statement at a time: `Lane` hides it.
+One process may open a data path, once. Since chDB 4 a connection has settings and a database of its own and
+runs beside the others; older ones (engine 24.8) share both and run one statement at a time: `Lane` hides it.
 """
 
 import json

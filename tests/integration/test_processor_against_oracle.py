@@ -1,0 +1,124 @@
+"""The processor against the oracle over a log in memory: any cutting into units, any interleaving of lines, all the mess.
+
+No broker and no engine: what is tested is that the columnar steps with their state and the per-event rules of the oracle agree.
+"""
+
+import random
+from collections import Counter, defaultdict
+
+import numpy as np
+import polars as pl
+import pytest
+
+from schemas.topics import TOPICS
+from simulator.generate import generate
+from simulator.items import prepared
+from simulator.log import Log, Record, Span
+from simulator.mess import Mess
+from simulator.oracle.compute import compute
+from simulator.oracle.result import Fate
+from streams.process import Processor
+from streams.settings import WorkerSettings
+from streams.state.partition import empty_partition
+from streams.steps.batch import RawBatch
+from streams.steps.enrich import Lookups
+from streams.unit import Line, Lines, source_name
+
+PARTITIONS = 3
+CLUSTER = "cluster"
+NOW = 1_790_000_000_000
+LINES = [(topic, number) for topic in TOPICS for number in range(PARTITIONS)]
+
+
+class Model:
+    """A log in memory, a processor over it, and the rows it leaves."""
+
+    def __init__(self, seed: int, events: int) -> None:
+        self.chance = random.Random(seed)
+        self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
+        for item in generate(seed, events, NOW, Mess()):
+            self.append(*prepared(item, PARTITIONS))
+        settings = WorkerSettings(bootstrap="")
+        states = {number: empty_partition(settings) for number in range(PARTITIONS)}
+        sources = {line: source_name(CLUSTER, line) for line in LINES}
+        self.processor = Processor(settings, Lookups.open("", ""), states, sources, PARTITIONS)
+        self.lines = Lines(dict.fromkeys(LINES, 0))
+        self.frames: dict[str, list[pl.DataFrame]] = defaultdict(list)
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, time: int) -> None:
+        line = self.log[topic, partition]
+        line.append(Record(len(line), time, key, value))
+
+    def run(self, most: int) -> None:
+        """Take up to ``most`` records of a few random lines at a time until nothing is left."""
+        while waiting := [line for line in LINES if self.lines.next_offset[line] < len(self.log[line])]:
+            chosen = self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
+            unit = self.lines.unit([self._batch(line, self.chance.randint(1, most)) for line in chosen])
+            assert unit is not None
+            outcome = self.processor.process(unit)
+            for frame in outcome.frames:
+                if frame.height:
+                    self.frames[frame["kind"][0]].append(frame)
+            for hop in outcome.hops:
+                self.append(*hop)
+
+    def _batch(self, line: Line, count: int) -> RawBatch:
+        start = self.lines.next_offset[line]
+        records = self.log[line][start : start + count]
+        return RawBatch(
+            line[0],
+            np.full(len(records), line[1], dtype=np.int32),
+            np.array([record.offset for record in records], dtype=np.int64),
+            np.array([record.time for record in records], dtype=np.int64),
+            [record.value for record in records],
+            [record.key for record in records],
+        )
+
+    def rows(self, kind: str) -> pl.DataFrame:
+        return pl.concat(self.frames[kind], how="diagonal")
+
+
+@pytest.mark.parametrize(("seed", "events", "most"), [(1, 6000, 40), (2, 6000, 700), (3, 6000, 10_000)])
+def test_every_number_agrees(seed: int, events: int, most: int) -> None:
+    model = Model(seed, events)
+    model.run(most)
+    spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
+    expected = compute(Log(CLUSTER, PARTITIONS, spans))
+
+    flushes = model.rows("flush").group_by("_source").agg(pl.col("received", "journaled", "duplicates", "rejects").sum())
+    found = {row[0]: row[1:] for row in flushes.iter_rows()}
+    for name, source in expected.sources.items():
+        counts = (
+            len(source.fates),
+            source.count(Fate.JOURNALED, Fate.FORWARDED),
+            source.count(Fate.DUPLICATE),
+            source.count(Fate.REJECTED),
+        )
+        assert found.get(name, (0, 0, 0, 0)) == counts, name
+
+    rejects = Counter(model.rows("reject").select("_source", "_offset", "reason", "detail").iter_rows())
+    assert rejects == Counter(
+        (name, offset, reject.reason, reject.detail)
+        for name, source in expected.sources.items()
+        for offset, reject in source.rejects.items()
+    )
+
+    credits: Counter[tuple[object, ...]] = Counter()
+    for row in model.rows("credit").iter_rows(named=True):
+        key = (row["partner"], row["transaction_id"], row["route"], row["model"], row["touch_hi"] << 64 | row["touch_lo"])
+        dims = tuple(row[name] for name in ("campaign", "affiliate", "offer", "channel", "country", "device", "bot"))
+        for measure in ("weight", "value", "payout"):
+            credits[(*key, *dims, measure)] += row["sign"] * row[measure]
+    wanted: Counter[tuple[object, ...]] = Counter()
+    for credit in expected.credits:
+        key = (credit.partner, credit.transaction_id, credit.route, credit.model, int(credit.touch_id.replace("-", ""), 16))
+        for measure in ("weight", "value", "payout"):
+            wanted[(*key, *credit[8:], measure)] += getattr(credit, measure)
+    assert {key: value for key, value in credits.items() if value} == {key: value for key, value in wanted.items() if value}
+
+    counts: Counter[tuple[object, ...]] = Counter()
+    for row in model.rows("count").iter_rows(named=True):
+        counts[(row["partner"], row["transaction_id"], row["status"], row["value"], row["payout"], row["occurred_at"])] += row["sign"]
+    assert {key: value for key, value in counts.items() if value} == {
+        (*key, state.status, state.value, state.payout, state.occurred_at): 1 for key, state in expected.transactions.items()
+    }
