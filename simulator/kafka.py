@@ -119,7 +119,7 @@ def read_log(
     seconds: float = 30.0,
     progress: Callable[[int], None] | None = None,
 ) -> Log:
-    """Return what the topics hold, up to the high watermarks at the time of the call.
+    """Return what the topics hold, up to the end of each partition.
 
     Raises KafkaFailed, also when nothing comes for ``seconds`` before the end.
     """
@@ -136,11 +136,10 @@ def read_log(
     )
     try:
         lines = [(topic, number) for topic in topics for number in range(partitions)]
-        bounds = {
-            line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds) for line in lines
-        }
+        starts = {line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds)[0] for line in lines}
         records: dict[Line, list[Record]] = {line: [] for line in lines}
-        for line, record in _read(consumer, bounds, seconds):
+        ends = dict(starts)
+        for line, record in _read(consumer, ends, seconds):
             records[line].append(record)
             if progress is not None and len(records[line]) % 1000 == 0:
                 progress(1000)
@@ -148,38 +147,35 @@ def read_log(
         raise KafkaFailed("read", error) from error
     finally:
         consumer.close()
-    return Log(cluster_id, partitions, {line: Span(*bounds[line], records[line]) for line in lines})
+    return Log(cluster_id, partitions, {line: Span(starts[line], ends[line], records[line]) for line in lines})
 
 
-def _read(
-    consumer: Consumer, bounds: dict[Line, tuple[int, int]], seconds: float
-) -> Iterator[tuple[Line, Record]]:
-    """Yield the records within ``bounds``, of each line in order of offset."""
-    ends = {line: end for line, (start, end) in bounds.items() if end > start}
-    consumer.assign([TopicPartition(*line, bounds[line][0]) for line in ends])
+def _read(consumer: Consumer, ends: dict[Line, int], seconds: float) -> Iterator[tuple[Line, Record]]:
+    """Yield the records from ``ends`` up to the end of each line, in order of offset; ``ends`` then holds the next offsets.
+
+    The end is where the broker has nothing more to give: what it calls its latest offset is not to be relied on everywhere.
+    """
+    consumer.assign([TopicPartition(*line, start) for line, start in ends.items()])
+    unread = set(ends)
     give_up = time.monotonic() + seconds
-    while ends:
+    while unread:
         for message in consumer.consume(_FETCH, timeout=0.2):
+            line = message.topic(), message.partition()
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaFailed("read", error)
             give_up = time.monotonic() + seconds
-            line, offset = _position(message)
-            if line not in ends:
+            if line not in unread:
                 continue
-            if error is None and offset < ends[line]:
-                yield line, _record(message, offset)
-            # A partition's end counts as well: the offsets before it may be of markers, which nobody sees.
-            if offset + (error is None) >= ends[line]:
-                del ends[line]
+            if error is None:
+                ends[line] = message.offset() + 1
+                yield line, _record(message)
+            else:
+                # Offsets before the end may be those of markers, which nobody sees.
+                ends[line] = max(ends[line], message.offset())
+                unread.discard(line)
         if time.monotonic() > give_up:
-            raise KafkaFailed("read", f"nothing came for {seconds:.0f} s, before the end of {sorted(ends)}")
-
-
-def _position(message: Message) -> tuple[Line, int]:
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None, "it was consumed"
-    return (topic, partition), offset
+            raise KafkaFailed("read", f"nothing came for {seconds:.0f} s, before the end of {sorted(unread)}")
 
 
 def _record(message: Message, offset: int) -> Record:

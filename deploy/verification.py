@@ -1,0 +1,91 @@
+"""`funnel verify`: the oracle's numbers against ClickHouse's."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy.backlog import Backlog, backlog_of
+from deploy.drained import NotDrained, wait_until_drained
+from deploy.progress import bar
+from deploy.settings import clickhouse_settings
+from schemas.topics import TOPICS
+from simulator.acknowledged import read_acknowledged
+from simulator.kafka import read_log
+from simulator.oracle.compute import Rules, compute
+from simulator.report import render
+from simulator.verify import verify as compare
+from sinks.clickhouse.client import Connection, connect
+from streams.broker import LogEnds, describe_cluster
+
+HOUR_MS = 3_600_000
+
+
+def verify(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
+    """Compare now and print the report; return whether nothing differs."""
+    connection = connect(clickhouse_settings(values))
+    try:
+        return _compare(values, console, connection, acknowledged)
+    finally:
+        connection.close()
+
+
+def wait_and_verify(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
+    """Wait until nothing is on its way any more, then verify."""
+    connection = connect(clickhouse_settings(values))
+    try:
+        drained = _wait(values, console, connection)
+        return _compare(values, console, connection, acknowledged) and drained
+    finally:
+        connection.close()
+
+
+def _wait(values: Mapping[str, Any], console: Console, connection: Connection) -> bool:
+    cluster = describe_cluster(values["kafka"], TOPICS)
+    lines = [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
+    ends = LogEnds(values["kafka"], lines)
+    started = time.monotonic()
+    try:
+        with console.status("waiting until all of it is in the journal and the rollup") as status:
+
+            def show(backlog: Backlog) -> None:
+                status.update(f"{backlog.records:,} records to land, {backlog.derive:,} to derive")
+
+            wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), show)
+    except NotDrained as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+        return False
+    finally:
+        ends.close()
+    console.print(f"drained {time.monotonic() - started:.1f} s after the last event", highlight=False)
+    return True
+
+
+def _compare(
+    values: Mapping[str, Any], console: Console, connection: Connection, acknowledged: Path | None
+) -> bool:
+    rules = Rules(
+        dedup_window_ms=values["dedup_window_hours"] * HOUR_MS,
+        lookback_ms=values["lookback_days"] * 24 * HOUR_MS,
+        country_mmdb=Path(values["geo_country_mmdb"]) if values["geo_country_mmdb"] else None,
+        asn_mmdb=Path(values["geo_asn_mmdb"]) if values["geo_asn_mmdb"] else None,
+    )
+    known = read_acknowledged(acknowledged) if acknowledged is not None and acknowledged.exists() else {}
+    with bar(console) as progress:
+        reading = progress.add_task("reading Kafka's log", total=None)
+        log = read_log(values["kafka"], progress=lambda count: progress.advance(reading, count))
+        total = sum(len(span.records) for span in log.lines.values())
+        progress.update(reading, total=total, completed=total)
+        computing = progress.add_task("computing by the rules", total=total)
+        result = compute(log, rules, lambda count: progress.advance(computing, count))
+        progress.update(computing, completed=total)
+        comparing = progress.add_task("comparing with ClickHouse", total=total)
+        report = compare(
+            result, connection.query, known, progress=lambda count: progress.advance(comparing, count)
+        )
+        progress.update(comparing, completed=total)
+    console.print(render(report))
+    console.print("[green]verified: every number agrees[/]" if report.ok else "[bold red]not verified[/]")
+    return report.ok
