@@ -114,7 +114,8 @@ def _others() -> Sequence[str]:
         "Mozilla/5.0 (Android 14; Mobile; rv:125.0) Gecko/125.0 Firefox/125.0",
         f"Mozilla/5.0 ({_WINDOWS}) {_WEBKIT} Chrome/122.0.0.0 Safari/537.36 OPR/108.0.0.0",
         f"Mozilla/5.0 (Linux; Android 13; SAMSUNG SM-A536B) {_WEBKIT} SamsungBrowser/24.0 Chrome/117.0.0.0 Mobile Safari/537.36",
-        "Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) AppleWebKit/537.36 Chrome/52.0.2743.116 Mobile Safari/537.36 Edge/15.15063",
+        "Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) AppleWebKit/537.36 "
+        "Chrome/52.0.2743.116 Mobile Safari/537.36 Edge/15.15063",
         "Mozilla/5.0 (PlayStation 5 3.11) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15",
         "",
     ]

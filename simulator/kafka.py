@@ -136,7 +136,9 @@ def read_log(
     )
     try:
         lines = [(topic, number) for topic in topics for number in range(partitions)]
-        starts = {line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds)[0] for line in lines}
+        starts = {
+            line: consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds)[0] for line in lines
+        }
         records: dict[Line, list[Record]] = {line: [] for line in lines}
         ends = dict(starts)
         for line, record in _read(consumer, ends, seconds):
@@ -147,7 +149,9 @@ def read_log(
         raise KafkaFailed("read", error) from error
     finally:
         consumer.close()
-    return Log(cluster_id, partitions, {line: Span(starts[line], ends[line], records[line]) for line in lines})
+    return Log(
+        cluster_id, partitions, {line: Span(starts[line], ends[line], records[line]) for line in lines}
+    )
 
 
 def _read(consumer: Consumer, ends: dict[Line, int], seconds: float) -> Iterator[tuple[Line, Record]]:

@@ -102,8 +102,22 @@ def credits_of(
         payouts = divide(state.recognised_payout, weights)
         for touch, weight, value, payout in zip(candidates, weights, values, payouts, strict=True):
             if weight:
-                key = (*transaction, route, name, touch.event_id)
-                yield Credit(*key, weight, value, payout, *touch[4:])
+                yield _attributed((*transaction, route, name), touch, (weight, value, payout))
+
+
+def _attributed(key: tuple[str, str, str, str], touch: Touch, shares: tuple[int, int, int]) -> Credit:
+    return Credit(
+        *key,
+        touch.event_id,
+        *shares,
+        touch.campaign,
+        touch.affiliate,
+        touch.offer,
+        touch.channel,
+        touch.country,
+        touch.device,
+        touch.bot,
+    )
 
 
 def _unattributed(transaction: Transaction, route: str, model: str, state: State) -> Credit:

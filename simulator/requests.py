@@ -1,0 +1,71 @@
+"""Items as the collector takes them: entries of a batch, pixel hits and redirects (docs/sending.md)."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from simulator.items import Item
+
+_NOT_SENT = frozenset(("received_at",))
+_MICROS = ("value", "payout")
+_DIMENSIONS = (
+    "campaign",
+    "affiliate",
+    "offer",
+    "creative",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "sub1",
+    "sub2",
+    "visitor_id",
+    "event_id",
+)
+
+
+class Hit(NamedTuple):
+    """A GET request: path, query and headers."""
+
+    path: str
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+def batch_entry(item: Item) -> dict[str, Any]:
+    """Return ``item`` as an entry of ``POST /events``: what is empty is left out, money is in micros, times in ms."""
+    entry: dict[str, Any] = {"kind": item.kind}
+    for name, value in item.record.items():
+        if name in _NOT_SENT or value is None or value == "":
+            continue
+        entry[f"{name}_micros" if name in _MICROS else name] = value
+    return entry
+
+
+def hit(item: Item, link_key: str) -> Hit | None:
+    """Return ``item`` as the request of a browser, None if it has no such form.
+
+    Its time is then that of the request; so an item that must be the same as another one has no such form either.
+    """
+    if item.kind not in ("impression", "click") or item.mess or item.has_twin or item.direct is not None:
+        return None
+    record = item.record
+    parameters = {name: record[name] for name in _DIMENSIONS if record[name]}
+    headers = {"user-agent": record["user_agent"], "referer": record["referrer"]}
+    headers = {name: value for name, value in headers.items() if value}
+    if item.kind == "impression":
+        return Hit("/i.gif", parameters | {"url": record["landing_url"]}, headers)
+    target = record["landing_url"]
+    parameters |= {"click_id": record["click_id"], "to": target, "sig": signature(target, link_key)}
+    if record["external_id"]:
+        parameters["external_id"] = record["external_id"]
+    return Hit("/c", parameters, headers)
+
+
+def signature(target: str, key: str) -> str:
+    """Return the signature by which the collector knows a redirect's target as ours."""
+    digest = hmac.new(key.encode(), f"funnel-link-v1\n{target}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
