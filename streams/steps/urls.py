@@ -6,7 +6,7 @@ looking for a few bytes; compiled code takes those, and leaves the others to the
 
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import numba
@@ -23,6 +23,7 @@ UNDECIDED = np.uint8(1 << 7)
 """Flag of a URL that only the definition can tell about."""
 
 _LONGEST_NAME = 16
+_ONE, _TWO, _THREE, _SEVEN, _SIXTY_THREE = (np.uint64(number) for number in (1, 2, 3, 7, 63))
 _WWW = "www."
 # Classes of bytes. Python drops tabs and line breaks before it cuts a URL; names are unescaped before they are compared.
 _SCHEME, _HOST, _DIGIT, _CONTROL, _ODD, _END_OF_NAME = (np.uint8(1 << bit) for bit in range(6))
@@ -146,71 +147,78 @@ def _lower_hosts(data: U8, start: I64, end: I64, offsets: I64, out: U8) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _authority(data: U8, classes: U8, at: int, end: int) -> int:
-    """Return where the authority of the URL in [at, end) begins: after a scheme and ``://``. -1 if it does not begin like that."""
+def _authority(data: U8, classes: U8, at: Any, end: Any) -> Any:
+    """Return where the authority of the URL in [at, end) begins: after a scheme and ``://``. 0 if it does not begin like that."""
     place = at
     while place < end and classes[data[place]] & _SCHEME:
-        place += 1
-    if place + 3 > end or not 65 <= (data[at] & 0xDF) <= 90:
-        return -1
-    return place + 3 if data[place] == 58 and data[place + 1] == 47 and data[place + 2] == 47 else -1
+        place += _ONE
+    if place + _THREE > end or not 65 <= (data[at] & 0xDF) <= 90:
+        return np.uint64(0)
+    if data[place] == 58 and data[place + _ONE] == 47 and data[place + _TWO] == 47:
+        return place + _THREE
+    return np.uint64(0)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _host_end(data: U8, classes: U8, at: int, end: int) -> int:
-    """Return where the host at ``at`` ends, -1 if the authority is more than letters, digits, ``-._``, and a port."""
+def _host_end(data: U8, classes: U8, at: Any, end: Any) -> Any:
+    """Return where the host at ``at`` ends, 0 if the authority is more than letters, digits, ``-._``, and a port."""
     while at < end and classes[data[at]] & _HOST:
-        at += 1
+        at += _ONE
     after = at
     if after < end and data[after] == 58:
-        after += 1
+        after += _ONE
         while after < end and classes[data[after]] & _DIGIT:
-            after += 1
-    return at if after == end or data[after] == 47 or data[after] == 63 or data[after] == 35 else -1
+            after += _ONE
+    return at if after == end or data[after] == 47 or data[after] == 63 or data[after] == 35 else np.uint64(0)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _query(data: U8, at: int, end: int) -> int:
+def _query(data: U8, at: Any, end: Any) -> Any:
     """Return where the query begins, ``end`` if there is none before the fragment."""
     while at < end and data[at] != 63 and data[at] != 35:
-        at += 1
-    return at + 1 if at < end and data[at] == 63 else end
+        at += _ONE
+    return at + _ONE if at < end and data[at] == 63 else end
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _query_flags(data: U8, classes: U8, at: int, end: int, first: U64, second: U64, flags: U8) -> np.uint8:
-    """Return the flags of all names that have a value in the query at ``at``, UNDECIDED if one has to be unescaped."""
+def _query_flags(
+    data: U8, classes: U8, at: Any, end: Any, first: U64, second: U64, flags: U8, initials: Any
+) -> Any:
+    """Return the flags of all names that have a value in the query at ``at``, UNDECIDED if one has to be unescaped.
+
+    Indexes are unsigned: that spares a look at their sign for every byte.
+    """
     found = np.uint8(0)
     while at < end:
         low = high = np.uint64(0)
-        length = 0
+        begin = at
         odd = np.uint8(0)
         while at < end and not classes[data[at]] & _END_OF_NAME:
             byte = data[at]
             odd |= classes[byte] & _ODD
-            lower = np.uint64(byte | 32 if 65 <= byte <= 90 else byte) << np.uint64(8 * (length & 7))
-            if length < 8:
+            lower = np.uint64(byte | 32 if 65 <= byte <= 90 else byte) << (((at - begin) & _SEVEN) << _THREE)
+            if at - begin < 8:
                 low |= lower
             else:
                 high |= lower
-            length += 1
-            at += 1
+            at += _ONE
+        length = at - begin
         if at < end and data[at] == 61:
-            at += 1
+            at += _ONE
             value = at
             while at < end and data[at] != 38 and data[at] != 35:
                 if classes[data[at]] & _CONTROL:
                     return UNDECIDED
-                at += 1
+                at += _ONE
             if at > value and odd:
                 return UNDECIDED
-            if at > value and length <= _LONGEST_NAME:
+            if at > value and length <= _LONGEST_NAME and (initials >> (low & _SIXTY_THREE)) & _ONE:
                 for entry in range(len(first)):
                     if first[entry] == low and second[entry] == high:
                         found |= flags[entry]
         if at < end and data[at] == 35:
             break
-        at += 1
+        at += _ONE
     return found
 
 
@@ -226,15 +234,20 @@ def _locate(
     host_end: I64,
     found: U8,
 ) -> None:
+    # Names begin with few letters: most parameters are ruled out by one bit.
+    initials = np.uint64(0)
+    for name in first:
+        initials |= _ONE << (name & _SIXTY_THREE)
     for row in range(len(found)):
-        at, end = offsets[row], offsets[row + 1]
+        at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         if at == end:
             continue
         start = _authority(data, classes, at, end)
-        stop = _host_end(data, classes, start, end) if start >= 0 else -1
-        if stop < 0:
+        stop = _host_end(data, classes, start, end) if start != 0 else np.uint64(0)
+        if stop == 0:
             found[row] = UNDECIDED
             continue
         host_start[row], host_end[row] = start, stop
         if len(first):
-            found[row] = _query_flags(data, classes, _query(data, stop, end), end, first, second, flags)
+            query = _query(data, stop, end)
+            found[row] = _query_flags(data, classes, query, end, first, second, flags, initials)
