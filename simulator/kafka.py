@@ -164,22 +164,28 @@ def _read(consumer: Consumer, ends: dict[Line, int], seconds: float) -> Iterator
     give_up = time.monotonic() + seconds
     while unread:
         for message in consumer.consume(_FETCH, timeout=0.2):
-            line = message.topic(), message.partition()
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaFailed("read", error)
             give_up = time.monotonic() + seconds
+            line, offset = _position(message)
             if line not in unread:
                 continue
             if error is None:
-                ends[line] = message.offset() + 1
-                yield line, _record(message)
+                ends[line] = offset + 1
+                yield line, _record(message, offset)
             else:
                 # Offsets before the end may be those of markers, which nobody sees.
-                ends[line] = max(ends[line], message.offset())
+                ends[line] = max(ends[line], offset)
                 unread.discard(line)
         if time.monotonic() > give_up:
             raise KafkaFailed("read", f"nothing came for {seconds:.0f} s, before the end of {sorted(unread)}")
+
+
+def _position(message: Message) -> tuple[Line, int]:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None, "it was consumed"
+    return (topic, partition), offset
 
 
 def _record(message: Message, offset: int) -> Record:
