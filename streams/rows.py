@@ -21,7 +21,7 @@ _COUNT = {
     "event_lo": pl.UInt64,
 }
 _STATE = {
-    "revision": pl.UInt32,
+    "revision": pl.Int64,
     "status": pl.String,
     "occurred_at": pl.Int64,
     "value": pl.Int64,
@@ -92,7 +92,7 @@ def credit_row(
 
 def credit_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return `credit_row`\\ s as a frame."""
-    return pl.DataFrame(rows, schema={**_COUNT, "revision": pl.UInt32, **_CREDIT}, orient="row")
+    return pl.DataFrame(rows, schema={**_COUNT, "revision": pl.Int64, **_CREDIT}, orient="row")
 
 
 def flush_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
