@@ -42,9 +42,10 @@ class Geo:
 
     def place_of(self, ip: str) -> Place:
         """Look up one address; what is no address is nowhere."""
-        country = _record(self.country, ip)
-        owner = _record(self.asn, ip).get("autonomous_system_organization", "")
-        return Place(_iso_code(country), owner if isinstance(owner, str) else "")
+        country = _record(self.country, ip).get("country")
+        code = country.get("iso_code") if isinstance(country, dict) else None
+        owner = _record(self.asn, ip).get("autonomous_system_organization")
+        return Place(code if isinstance(code, str) else "", owner if isinstance(owner, str) else "")
 
     def close(self) -> None:
         """Close the files."""
@@ -71,10 +72,3 @@ def _record(reader: maxminddb.Reader | None, ip: str) -> Mapping[str, Any]:
         # No address, or one of a family that the file does not cover.
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _iso_code(record: Mapping[str, Any]) -> str:
-    """Return the country code of a record; some makers' files hold the code itself under ``country``."""
-    country = record.get("country", "")
-    code = country.get("iso_code", "") if isinstance(country, dict) else record.get("country_code", country)
-    return code if isinstance(code, str) else ""

@@ -62,7 +62,7 @@ def host_of(url: str) -> str:
         host = urlsplit(url).hostname
     except ValueError:
         return ""
-    return (host or "").removeprefix(_WWW)
+    return (host or "").lower().removeprefix(_WWW)
 
 
 def flags_of(url: str, flags: Mapping[str, int]) -> int:
