@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, start_http_server
 from sinks.clickhouse.history import History
-from sinks.clickhouse.rollup import MINUTE, derive
+from sinks.clickhouse.minute import MINUTE
+from sinks.clickhouse.rollup import derive
 
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
