@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sinks.clickhouse.client import Connection
-
-_QUOTED = str.maketrans({"\\": "\\\\", "'": "\\'"})
-_LITERALLY = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+from sinks.clickhouse.sql import containing
 
 
 def write_owners(connection: Connection, sources: Sequence[str], token: int) -> None:
@@ -36,9 +34,5 @@ def stop_running(connection: Connection, sources: Sequence[str]) -> None:
     """Kill the statements whose comment names one of ``sources``, and wait until they have ended."""
     if not sources:
         return
-    named = " OR ".join(f"Settings['log_comment'] LIKE '{_pattern(source)}'" for source in sources)
+    named = " OR ".join(f"Settings['log_comment'] LIKE {containing(f'|{source}|')}" for source in sources)
     connection.execute(f"KILL QUERY WHERE {named} SYNC")
-
-
-def _pattern(source: str) -> str:
-    return f"funnel %|{source.translate(_LITERALLY)}|%".translate(_QUOTED)

@@ -72,10 +72,8 @@ CREATE TABLE IF NOT EXISTS ${database}.journal ${on_cluster}
     INDEX by_record_time _record_time TYPE minmax GRANULARITY 1,
     PROJECTION by_route
     (
-        SELECT route, kind, _record_time, event_id, content, occurred_at, visitor_id, click_id, lead_id, transaction_id,
-            campaign, affiliate, offer, channel, country, device, bot, goal, partner, status, status_at, currency, value,
-            payout, sign, revision, moved, model, weight, touch_id, touch_at
-        ORDER BY kind, route
+        SELECT route, kind, _source, _offset
+        ORDER BY route, kind
     ),
     CONSTRAINT owner CHECK _owner != 0 AND _owner = joinGet('${database_name}.owners', 'token', _source)
 )
@@ -83,4 +81,4 @@ ENGINE = ${MergeTree}
 PARTITION BY toYYYYMM(_ingested_at)
 ORDER BY (kind, _source, _offset)
 ${journal_ttl}
-SETTINGS ${deduplication_window} = 10000;
+SETTINGS ${deduplication_window} = 10000, min_bytes_for_wide_part = 134217728 ${fewer_merges};
