@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sinks.clickhouse.minute import MINUTE
-from sinks.clickhouse.rollup import rollup_fences
-
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import newest_flushes
+from sinks.clickhouse.minute import MINUTE
+from sinks.clickhouse.rollup import rollup_fences
 from streams.unit import source_name
 
 

@@ -23,11 +23,11 @@ from streams.broker import LogEnds, describe_cluster
 HOUR_MS = 3_600_000
 
 
-def verify(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
+def compare_now(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
     """Compare now and print the report; return whether nothing differs."""
     connection = connect(clickhouse_settings(values))
     try:
-        return _compare(values, console, connection, acknowledged)
+        return compare_with(values, console, connection, acknowledged)
     finally:
         connection.close()
 
@@ -37,7 +37,7 @@ def wait_and_verify(values: Mapping[str, Any], console: Console, acknowledged: P
     connection = connect(clickhouse_settings(values))
     try:
         drained = _wait(values, console, connection)
-        return _compare(values, console, connection, acknowledged) and drained
+        return compare_with(values, console, connection, acknowledged) and drained
     finally:
         connection.close()
 
@@ -63,7 +63,7 @@ def _wait(values: Mapping[str, Any], console: Console, connection: Connection) -
     return True
 
 
-def _compare(
+def compare_with(
     values: Mapping[str, Any], console: Console, connection: Connection, acknowledged: Path | None
 ) -> bool:
     rules = Rules(

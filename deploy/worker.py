@@ -9,15 +9,15 @@ import time
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, start_http_server
-from sinks.clickhouse.history import History
-from sinks.clickhouse.minute import MINUTE
-from sinks.clickhouse.rollup import derive
 
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import NotOwner, Refused, Unavailable
+from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
+from sinks.clickhouse.minute import MINUTE
+from sinks.clickhouse.rollup import derive
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.app import create_app, run_app
 from streams.assignment import Assignments
@@ -27,6 +27,7 @@ from streams.flushing import Flusher
 from streams.pipeline import Pipeline
 from streams.settings import WorkerSettings
 from streams.steps.enrich import Lookups
+from streams.warm import warm_up
 
 log = logging.getLogger("funnel.worker")
 
@@ -51,6 +52,7 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     partitions = cluster.partitions[TOPICS[0]]
     restoring, inserting, deriving = (connect(clickhouse) for _ in range(3))
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
+    await asyncio.to_thread(warm_up, lookups)
     owner = Journal(restoring, settings.group)
     assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions)
     flusher = Flusher(
