@@ -72,17 +72,17 @@ async def send_to_collector(
     target: CollectorTarget,
     bootstrap: str | None,
     progress: Progress = lambda count: None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Sent:
     """Send ``items`` in order, some batches at a time; ``progress`` is told how many more are done.
 
     Those that no collector lets through (malformed, misrouted) go to Kafka at ``bootstrap``, or are left out if that is None.
-    Raises NotAcknowledged, KafkaFailed.
+    ``transport`` replaces the network. Raises NotAcknowledged, KafkaFailed.
     """
     sent = Sent()
     direct = _Direct(bootstrap, sent) if bootstrap is not None else None
-    limits = httpx.Limits(max_connections=2 * target.concurrency)
     async with httpx.AsyncClient(
-        base_url=target.url, timeout=target.timeout_seconds, limits=limits
+        base_url=target.url, timeout=target.timeout_seconds, transport=transport
     ) as client:
         courier = _Courier(client, target, sent)
         batches = _batches(items, target.batch)
