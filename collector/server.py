@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 def run(settings: CollectorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and return.
 
-    Raises RuntimeError where a port cannot be bound. The broker may be away: requests get 503 until it is
+    Raises OSError naming the address where a port cannot be bound. The broker may be away: requests get 503 until it is
     there.
     """
     asyncio.run(_serve(settings))
@@ -51,6 +52,7 @@ async def _serve(settings: CollectorSettings) -> None:
 async def serve_app(app: App, host: str, port: int) -> None:
     """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered
     first."""
+    _check_address(host, port)
     server = Server(
         app,
         address=host,
@@ -72,6 +74,7 @@ def _metrics_endpoint(settings: CollectorSettings, registry: CollectorRegistry) 
     if not settings.metrics_port:
         yield
         return
+    _check_address(settings.metrics_host, settings.metrics_port)
     endpoint, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
     try:
         yield
@@ -79,3 +82,12 @@ def _metrics_endpoint(settings: CollectorSettings, registry: CollectorRegistry) 
         endpoint.shutdown()
         endpoint.server_close()
         thread.join()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Say beforehand what granian would say with a stack trace of its own and without the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error

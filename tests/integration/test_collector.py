@@ -1,0 +1,151 @@
+"""The collector as a process, over HTTP, with a broker behind it or without."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from collector.links import sign
+from deploy.embedded.broker import Broker
+from deploy.embedded.supervise import free_port
+from schemas.partitioning import partition_for
+from tests.integration.collector_process import LINK_KEY, TOKEN, CollectorProcess
+from tests.integration.log import PARTITIONS, LogRecord, create_topics, read_log
+from tests.unit.collector.support import decode
+
+AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path, port=free_port())
+    broker.start()
+    try:
+        create_topics(broker.bootstrap)
+        yield broker
+    finally:
+        broker.kill()
+
+
+def event_ids(records: list[LogRecord]) -> list[str]:
+    return [decode(entry.record)["event_id"] for entry in records]
+
+
+def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
+        collector.await_status("/readyz", 200)
+        client = collector.client
+        pixel = client.get("/i.gif", params={"campaign": "spring"})
+        target = "https://shop.example/?a=b"
+        redirect = client.get("/c", params={"to": target, "sig": sign(target, LINK_KEY)})
+        conversion = {"kind": "conversion", "partner": "p", "transaction_id": "t", "status": "approved"}
+        batch = client.post("/events", json=[{"kind": "lead"}, conversion], headers=AUTHORIZATION)
+        assert (pixel.status_code, redirect.status_code, batch.status_code) == (200, 302, 200)
+        metrics = httpx.get(collector.metrics_url).text
+        assert 'funnel_collector_accepted_total{kind="conversion"} 1.0' in metrics
+        assert collector.stop() == 0
+    records = read_log(broker.bootstrap)
+    acknowledged = [pixel.headers["x-funnel-event-id"], redirect.headers["x-funnel-event-id"]]
+    acknowledged += [item["event_id"] for item in batch.json()["items"]]
+    assert sorted(event_ids(records)) == sorted(acknowledged)
+    for entry in records:
+        assert entry.partition == partition_for(entry.record.key, PARTITIONS)
+        assert decode(entry.record)["received_at"] == entry.record.timestamp
+
+
+def test_curl_as_it_comes_gets_through(broker: Broker, tmp_path: Path) -> None:
+    curl = shutil.which("curl")
+    assert curl is not None, "curl is not installed"
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
+        collector.await_status("/readyz", 200)
+        command = [curl, "-sSi", f"{collector.url}/i.gif?campaign=caf%C3%A9&sub1=a+b"]
+        answer = subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    ((record, _, _),) = read_log(broker.bootstrap)
+    event = decode(record)
+    assert event["event_id"].encode() in answer
+    assert (event["campaign"], event["sub1"], event["ip"]) == ("café", "a b", "127.0.0.0")
+    assert event["user_agent"].startswith("curl/")
+
+
+def test_the_broker_away_at_the_start_means_unavailable_until_it_is_there(tmp_path: Path) -> None:
+    broker = Broker(tmp_path, port=free_port())
+    with CollectorProcess(f"127.0.0.1:{broker.port}", tmp_path / "collector.log") as collector:
+        assert collector.client.get("/readyz").status_code == 503
+        response = collector.client.get("/i.gif")
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        batch = collector.client.post("/events", json=[{"kind": "click"}], headers=AUTHORIZATION)
+        assert (batch.status_code, batch.json()["items"][0]["status"]) == (503, "unavailable")
+        broker.start()
+        try:
+            assert collector.client.get("/i.gif").status_code == 503, "its topics are not there yet"
+            create_topics(broker.bootstrap)
+            collector.await_status("/readyz", 200)
+            accepted = collector.client.get("/i.gif")
+            assert accepted.status_code == 200
+            assert accepted.headers["x-funnel-event-id"] in event_ids(read_log(broker.bootstrap))
+        finally:
+            broker.kill()
+
+
+def test_a_broker_that_dies_and_comes_back_empty_is_found_again(broker: Broker, tmp_path: Path) -> None:
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log", ack_wait_seconds=0.5) as collector:
+        collector.await_status("/readyz", 200)
+        for _ in range(20):
+            assert collector.client.get("/i.gif").status_code == 200
+        broker.kill()
+        assert collector.client.get("/i.gif").status_code == 503
+        assert collector.client.get("/healthz").status_code == 200
+        broker.start()
+        create_topics(broker.bootstrap)
+        collector.await_status("/i.gif", 200)
+        assert len(read_log(broker.bootstrap)) >= 1
+
+
+def test_stopping_under_load_loses_nothing_that_was_acknowledged(broker: Broker, tmp_path: Path) -> None:
+    acknowledged: list[str] = []
+
+    async def hit(client: httpx.AsyncClient, enough: asyncio.Event) -> None:
+        while True:
+            try:
+                response = await client.get("/i.gif")
+            except httpx.TransportError:
+                return
+            assert response.status_code == 200
+            acknowledged.append(response.headers["x-funnel-event-id"])
+            if len(acknowledged) == 300:
+                enough.set()
+
+    async def stop_under_load(collector: CollectorProcess) -> int:
+        enough = asyncio.Event()
+        async with httpx.AsyncClient(base_url=collector.url, timeout=30.0) as client:
+            hits = [asyncio.create_task(hit(client, enough)) for _ in range(16)]
+            async with asyncio.timeout(60):
+                await enough.wait()
+                collector.process.send_signal(signal.SIGTERM)
+                await asyncio.gather(*hits)
+            return await asyncio.to_thread(collector.process.wait, 30)
+
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
+        collector.await_status("/readyz", 200)
+        assert asyncio.run(stop_under_load(collector)) == 0
+    in_log = event_ids(read_log(broker.bootstrap))
+    assert len(acknowledged) >= 300
+    assert set(acknowledged) <= set(in_log)
+    assert len(in_log) == len(set(in_log))
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        collector = CollectorProcess("127.0.0.1:1", tmp_path / "collector.log", port=port)
+        ended = collector.run_to_the_end()
+    assert ended != 0
+    assert f"cannot listen on 127.0.0.1:{port}" in collector.log.read_text()
