@@ -24,10 +24,16 @@ class CollectorMetrics:
         """Return the metrics, registered with ``registry``."""
         return cls(
             accepted=Counter(
-                "funnel_collector_accepted", "Events that the broker has acknowledged.", ["kind"], registry=registry
+                "funnel_collector_accepted",
+                "Events that the broker has acknowledged.",
+                ["kind"],
+                registry=registry,
             ),
             rejected=Counter(
-                "funnel_collector_rejected", "Requests and batch items refused, by reason.", ["reason"], registry=registry
+                "funnel_collector_rejected",
+                "Requests and batch items refused, by reason.",
+                ["reason"],
+                registry=registry,
             ),
             unavailable=Counter(
                 "funnel_collector_unavailable",
@@ -105,19 +111,33 @@ class WorkerMetrics:
             ),
             hops=counter("hops", "Messages sent to other partitions and acknowledged."),
             flushes=counter("flushes", "Flushes landed; standing still while lag grows means no progress."),
-            flush_rows=histogram("flush_records", "Records per flush: near the limit on a backlog.", _ROW_BUCKETS),
-            insert_seconds=histogram(
-                "insert_seconds", "From the first attempt to land a flush to its landing, retries included.", _FLUSH_BUCKETS
+            flush_rows=histogram(
+                "flush_records", "Records per flush: near the limit on a backlog.", _ROW_BUCKETS
             ),
-            process_seconds=counter("process_seconds", "CPU seconds of the processing threads, by stage.", "stage"),
-            derive_seconds=histogram("derive_seconds", "One derive statement, by rollup.", _FLUSH_BUCKETS, "rollup"),
+            insert_seconds=histogram(
+                "insert_seconds",
+                "From the first attempt to land a flush to its landing, retries included.",
+                _FLUSH_BUCKETS,
+            ),
+            process_seconds=counter(
+                "process_seconds", "CPU seconds of the processing threads, by stage.", "stage"
+            ),
+            derive_seconds=histogram(
+                "derive_seconds", "One derive statement, by rollup.", _FLUSH_BUCKETS, "rollup"
+            ),
             retries=counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation"),
-            lag_records=gauge("lag_records", "Records in the log that are not landed yet, by topic.", "topic"),
+            lag_records=gauge(
+                "lag_records", "Records in the log that are not landed yet, by topic.", "topic"
+            ),
             lag_seconds=gauge(
-                "lag_seconds", "Age of the newest landed record of a topic that is behind, 0 if none is.", "topic"
+                "lag_seconds",
+                "Age of the newest landed record of a topic that is behind, 0 if none is.",
+                "topic",
             ),
             end_to_end_seconds=histogram(
-                "end_to_end_seconds", "From record time to landing in the journal, for a sample of records.", _AGE_BUCKETS
+                "end_to_end_seconds",
+                "From record time to landing in the journal, for a sample of records.",
+                _AGE_BUCKETS,
             ),
             state_entries=gauge("state_entries", "Entries held in memory, by table.", "table"),
             state_bytes=gauge("state_bytes", "Bytes held in memory, by table.", "table"),
@@ -128,4 +148,38 @@ class WorkerMetrics:
             rebalances=counter("rebalances", "Assignments taken; each restores state."),
             restore_seconds=gauge("restore_seconds", "How long the newest restore took."),
             partitions=gauge("partitions", "Partition numbers owned; 0 on a worker without work."),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMetrics:
+    """Metrics of the embedded ClickHouse's server process. A real server has its own."""
+
+    queries: Counter
+    inserts: Counter
+    inserted_rows: Counter
+    received_bytes: Counter
+    sent_bytes: Counter
+    exceptions: Counter
+    connections: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+
+        def counter(name: str, help_text: str) -> Counter:
+            return Counter(f"funnel_clickhouse_{name}", help_text, registry=registry)
+
+        return cls(
+            queries=counter("queries", "Statements answered or failed."),
+            inserts=counter("inserts", "Inserts of clients' blocks that landed."),
+            inserted_rows=counter("inserted_rows", "Rows of those inserts."),
+            received_bytes=counter("received_bytes", "Bytes of blocks received, decompressed."),
+            sent_bytes=counter("sent_bytes", "Bytes sent to clients."),
+            exceptions=counter(
+                "exceptions", "Statements that failed: rising means that a client asks for what cannot be."
+            ),
+            connections=Gauge(
+                "funnel_clickhouse_connections", "Client connections that are open.", registry=registry
+            ),
         )

@@ -28,7 +28,7 @@ def main() -> int:
         logging.error("cannot start: %s", error)
         return 1
     if options.metrics_port:
-        serve(server.metrics, options.metrics_port)
+        serve(server.registry, options.metrics_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     logging.info("engine %s serves %s on %s:%d", server.engine_version, options.path, *server.address)

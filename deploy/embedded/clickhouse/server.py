@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.embedded.clickhouse import answers, kernels
 from deploy.embedded.clickhouse.engine import Engine
-from deploy.embedded.clickhouse.metrics import Metrics
+from deploy.embedded.clickhouse.metrics import make_metrics
 from deploy.embedded.clickhouse.registry import Registry
 from deploy.embedded.clickhouse.session import House, Session
 from deploy.embedded.clickhouse.spill import clear_spill
@@ -49,7 +49,7 @@ class Server:
     """Serves one data path on one address until `stop`."""
 
     def __init__(self, path: Path, host: str, port: int, user: str, password: str) -> None:
-        self.metrics = Metrics()
+        self.metrics, self.registry = make_metrics()
         self._lock = lock(path)
         spill = clear_spill(path)
         kernels.warm()

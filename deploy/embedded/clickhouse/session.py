@@ -20,7 +20,6 @@ from deploy.embedded.clickhouse.errors import (
     Truncated,
     refused,
 )
-from deploy.embedded.clickhouse.metrics import Metrics
 from deploy.embedded.clickhouse.output import Output
 from deploy.embedded.clickhouse.registry import Registry, Running
 from deploy.embedded.clickhouse.statements import (
@@ -32,6 +31,7 @@ from deploy.embedded.clickhouse.statements import (
     without_format,
 )
 from deploy.embedded.clickhouse.wire import REVISION
+from schemas.metrics import FrontMetrics
 
 log = logging.getLogger(__name__)
 _SET_READONLY = re.compile(r"\s*SET\s+readonly\s*=\s*'?(\d)'?\s*;?\s*", re.IGNORECASE)
@@ -43,7 +43,7 @@ class House:
 
     engine: Engine
     registry: Registry
-    metrics: Metrics
+    metrics: FrontMetrics
     spill: Path
     user: str
     password: str

@@ -72,6 +72,10 @@ class ClickHouseServer:
         self._child = Child("the embedded ClickHouse", self._command(), self.log, self._environment())
         self._child.start(self._answers, READY_SECONDS)
 
+    def keep_port(self) -> None:
+        """Use the port of this start at every later one: clients know it."""
+        self._wanted_port = self.port
+
     def stop(self) -> None:
         """Let running statements finish, then end the process."""
         if self._child:
