@@ -1,8 +1,8 @@
 """Crediting a conversion.
 
-    clicks       A(1) ---- B(5) ---- B'(5) ----- conversion(9)
-    first_click  ^all
-    last_click                       ^all (B and B' at one time: the larger event id)
+clicks       A(1) ---- B(5) ---- B'(5) ----- conversion(9)
+first_click  ^all
+last_click                       ^all (B and B' at one time: the larger event id)
 """
 
 from hypothesis import given
@@ -25,7 +25,9 @@ def test_first_and_last_click_take_all() -> None:
     credits = {credit.model: credit for credit in credits_of(CLAIM, JOURNEY, MODELS)}
     assert (credits["first_click"].touch_id, credits["last_click"].touch_id) == (1, 3)
     assert credits["last_click"].campaign == "campaign3"
-    assert {(credit.weight, credit.value, credit.payout) for credit in credits.values()} == {(10**9, 1_000_001, 77)}
+    assert {(credit.weight, credit.value, credit.payout) for credit in credits.values()} == {
+        (10**9, 1_000_001, 77)
+    }
 
 
 def test_without_a_touch_there_is_one_unattributed_row_per_model() -> None:
@@ -35,7 +37,11 @@ def test_without_a_touch_there_is_one_unattributed_row_per_model() -> None:
     ]
 
 
-@given(st.integers(0, 10**15), st.integers(0, 10**15), st.lists(st.floats(0, 10), min_size=1, max_size=9).filter(any))
+@given(
+    st.integers(0, 10**15),
+    st.integers(0, 10**15),
+    st.lists(st.floats(0, 10), min_size=1, max_size=9).filter(any),
+)
 def test_whatever_the_model_its_credits_add_up(value: int, payout: int, weights: list[float]) -> None:
     def model(journey: Journey) -> list[float]:
         return weights

@@ -1,9 +1,9 @@
 """Folding a transaction's history.
 
-    status_at   1 ------- 2 ------- 3 ------>
-    status      pending   approved  reversed
-    value       10        (null)    (null)
-    state after 10 pending, 10 approved, 10 reversed (recognised 0)
+status_at   1 ------- 2 ------- 3 ------>
+status      pending   approved  reversed
+value       10        (null)    (null)
+state after 10 pending, 10 approved, 10 reversed (recognised 0)
 """
 
 from itertools import permutations
@@ -14,8 +14,29 @@ from hypothesis import strategies as st
 from streams.steps.count import STATUS_RANK, StatusEvent, fold
 
 
-def event(status: str, at: int, value: int | None = None, click_id: str = "", currency: str = "", number: int = 0) -> StatusEvent:
-    return StatusEvent(at, number, status, at, value, value, currency, click_id, "", "", "", "", "", "", f"channel{at}", "", "", 0)
+def event(
+    status: str, at: int, value: int | None = None, click_id: str = "", currency: str = "", number: int = 0
+) -> StatusEvent:
+    return StatusEvent(
+        at,
+        number,
+        status,
+        at,
+        value,
+        value,
+        currency,
+        click_id,
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        f"channel{at}",
+        "",
+        "",
+        0,
+    )
 
 
 PENDING = event("pending", 1, 10, "click", "EUR")

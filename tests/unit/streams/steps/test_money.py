@@ -26,7 +26,11 @@ def test_a_retraction_divides_like_what_it_takes_back(amount: int, weights: list
 
 def test_remainders_go_to_the_largest_fraction_then_the_earlier_touch() -> None:
     assert divide(100, [1, 1, 1]) == [34, 33, 33]
-    assert divide(10, [3, 3, 1]) == [4, 4, 2]  # exact shares 4.29, 4.29, 1.43: the third has the largest fraction
+    assert divide(10, [3, 3, 1]) == [
+        4,
+        4,
+        2,
+    ]  # exact shares 4.29, 4.29, 1.43: the third has the largest fraction
     assert divide(1, [1, 1]) == [1, 0]
 
 

@@ -1,0 +1,145 @@
+"""Validation agrees with docs/rules.md, section 2, read row by row."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.encoding import encode
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, TOPICS
+from streams.steps.decode import decode
+from streams.steps.validate import AHEAD_MS, EARLIEST_MS, validate
+from tests.unit.streams.steps.records import NOW, UUID, anything, batch, topics, valid
+
+HOUR = 3_600_000
+REQUIRED = {
+    IMPRESSIONS: ["visitor_id"],
+    CLICKS: ["visitor_id", "click_id"],
+    LEADS: ["visitor_id", "lead_id"],
+    CONVERSIONS: ["partner", "transaction_id"],
+    CREDIT_REQUESTS: ["partner", "transaction_id"],
+}
+BOUNDED = [
+    "visitor_id",
+    "click_id",
+    "lead_id",
+    "external_id",
+    "partner",
+    "transaction_id",
+    "campaign",
+    "affiliate",
+    "offer",
+    "creative",
+]
+
+
+def first_broken(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
+    """The reason and the field, as the page says it."""
+    name = "request_id" if topic == CREDIT_REQUESTS else "event_id"
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", record[name]):
+        return "event_id", name
+    for field in REQUIRED[topic]:
+        if not record[field]:
+            return "missing", field
+    for field in BOUNDED:
+        if len(record.get(field, "").encode()) > 256:
+            return "too_long", field
+    for field in ("occurred_at", "status_at"):
+        if field in record and not 946_684_800_000 <= record[field] <= NOW + HOUR:
+            return "time", field
+    if "status" in record and record["status"] not in {"pending", "approved", "rejected", "reversed"}:
+        return "status", "status"
+    money = [record[field] for field in ("value", "payout") if record.get(field) is not None]
+    for field in ("value", "payout"):
+        if record.get(field) is not None and not 0 <= record[field] <= 10**15:
+            return "amount", field
+    if "currency" in record:
+        currency = record["currency"]
+        if currency and not re.fullmatch("[A-Z]{3}", currency):
+            return "currency", "currency"
+        if not currency and any(money):
+            return "currency", "currency"
+    return None
+
+
+@st.composite
+def nearly_valid(draw: st.DrawFn, topic: str) -> dict[str, Any]:
+    """A valid record of ``topic`` in which a few fields have any content, or content at a limit."""
+    record, other = valid(topic), draw(anything(topic))
+    limits = {
+        "occurred_at": st.sampled_from((EARLIEST_MS - 1, EARLIEST_MS, NOW + AHEAD_MS, NOW + AHEAD_MS + 1)),
+        "status_at": st.sampled_from((EARLIEST_MS - 1, EARLIEST_MS, NOW + AHEAD_MS, NOW + AHEAD_MS + 1)),
+        "value": st.sampled_from((0, -1, 10**15, 10**15 + 1)),
+        "payout": st.sampled_from((0, -1, 10**15, 10**15 + 1)),
+        "currency": st.sampled_from(("", "EUR", "eur", "EURO", "EU", "ÄÖÜ", "EUR\n", "ÄE")),
+        "status": st.sampled_from(("approved", "rejected", "reversed", "Pending", "")),
+    }
+    for field in draw(st.lists(st.sampled_from(sorted(other)), max_size=4)):
+        record[field] = draw(limits[field]) if field in limits and draw(st.booleans()) else other[field]
+    return record
+
+
+@given(st.data(), topics)
+def test_agrees_with_the_rules(data: st.DataObject, topic: str) -> None:
+    records = data.draw(st.lists(nearly_valid(topic), min_size=1, max_size=8))
+    frame, unread = decode(batch(topic, [encode(topic, record) for record in records]))
+    assert unread.height == 0
+    good, rejects = validate(topic, frame)
+    outcomes = [
+        first_broken(topic, {**_defaults(frame, row), **record}) for row, record in enumerate(records)
+    ]
+    assert good["_row"].to_list() == [row for row, outcome in enumerate(outcomes) if outcome is None]
+    expected = [(row, *outcome) for row, outcome in enumerate(outcomes) if outcome is not None]
+    assert rejects.select("_row", "reason", "detail").rows() == expected
+
+
+def _defaults(frame: Any, row: int) -> dict[str, Any]:
+    decoded: dict[str, Any] = frame.row(row, named=True)
+    return decoded
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_good_row_has_its_id_as_two_halves(topic: str) -> None:
+    good, rejects = validate(topic, decode(batch(topic, [encode(topic, valid(topic))]))[0])
+    assert rejects.height == 0
+    assert good.select("event_hi", "event_lo").row(0) == (
+        int(UUID.replace("-", "")[:16], 16),
+        int(UUID.replace("-", "")[16:], 16),
+    )
+    assert not {"event_id", "request_id"} & set(good.columns)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_columns_are_the_same_with_and_without_rows(topic: str) -> None:
+    frame = decode(batch(topic, [encode(topic, valid(topic)), encode(topic, valid(topic, occurred_at=0))]))[0]
+    one_of_each = validate(topic, frame)
+    assert [part.height for part in one_of_each] == [1, 1]
+    none_rejected, none_good = validate(topic, frame[:1]), validate(topic, frame[1:])
+    assert [part.schema for part in one_of_each] == [part.schema for part in none_rejected]
+    assert [part.schema for part in one_of_each] == [part.schema for part in none_good]
+    assert [part.height for part in none_good] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "event_id", "high", "occurred_at"),
+    [
+        (
+            {"visitor_id": "", "event_id": UUID.upper()},
+            UUID.upper(),
+            int(UUID.replace("-", "")[:16], 16),
+            NOW,
+        ),
+        ({"event_id": "x"}, None, 0, NOW),
+        ({"occurred_at": 5}, UUID, int(UUID.replace("-", "")[:16], 16), NOW + 77),
+        ({"event_id": "x", "occurred_at": 1 << 62}, None, 0, NOW + 77),
+    ],
+)
+def test_a_reject_has_what_could_be_read(
+    changes: dict[str, Any], event_id: str | None, high: int, occurred_at: int
+) -> None:
+    frame = decode(batch(CLICKS, [encode(CLICKS, valid(CLICKS, **changes))], record_time=NOW + 77))[0]
+    rejects = validate(CLICKS, frame)[1]
+    assert rejects.select("event_id", "event_hi", "occurred_at").rows() == [(event_id, high, occurred_at)]
+    assert rejects.select("_partition", "_offset", "_record_time", "_row").rows() == [(3, 100, NOW + 77, 0)]
