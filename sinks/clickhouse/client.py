@@ -13,17 +13,18 @@ from clickhouse_driver import Client
 from clickhouse_driver.block import BlockInfo, ColumnOrientedBlock
 from clickhouse_driver.errors import Error as DriverError
 from clickhouse_driver.errors import ServerException
-from clickhouse_driver.protocol import ClientPacketTypes
+from clickhouse_driver.protocol import ClientPacketTypes, ServerPacketTypes
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str
 
 from sinks.clickhouse.columns import Column
 from sinks.clickhouse.errors import Refused, Unavailable, server_error
 from sinks.clickhouse.pack import Block
+from sinks.clickhouse.read import FrameBlock, joined, read_block
 from sinks.clickhouse.settings import ClickHouseSettings
 
-CUSTOM_SERIALIZATION = 54454
-"""The protocol revision from which a column's data is preceded by a byte about its serialization."""
+REVISION = 54453
+"""The last protocol revision in which a column's data is never preceded by a note on its serialization, in neither direction."""
 
 Settings = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -52,6 +53,7 @@ class Connection:
             sync_request_timeout=settings.connect_timeout,
             client_name="funnel",
             tcp_keepalive=True,
+            client_revision=REVISION,
             settings_is_important=True,
         )
 
@@ -73,16 +75,20 @@ class Connection:
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Settings | None = None
     ) -> pl.DataFrame:
         """Return the rows of a query as a frame: numbers and strings without a Python object per value."""
-        with self._failing():
-            table = self._client.query_arrow(
-                sql,
-                dict(parameters) if parameters else None,
-                settings=dict(settings or {}),
-                field_metadata=False,
-            )
-            frame = pl.from_arrow(table)
-            assert isinstance(frame, pl.DataFrame), "a table becomes a frame"
-            return frame
+        blocks: list[FrameBlock] = []
+        with self._failing(), self._client.disconnect_on_error(sql, dict(settings or {})):
+            connection = self._client.connection
+            if parameters:
+                sql = self._client.substitute_params(sql, dict(parameters), connection.context)
+            connection.send_query(sql)
+            connection.send_external_tables(None)
+            with _reading_frames(connection):
+                blocks = [
+                    packet.block
+                    for packet in self._client.packet_generator()
+                    if packet.type == ServerPacketTypes.DATA
+                ]
+        return joined(blocks)
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Insert a few rows of Python values."""
@@ -102,9 +108,7 @@ class Connection:
             if expected != columns:
                 raise Refused(0, f"{table} has {_differing(expected, columns)}")
             self._send(connection, block)
-            self._client.receive_profile_events()
             connection.send_data(ColumnOrientedBlock())
-            self._client.receive_profile_events()
             self._client.receive_end_of_insert_query()
 
     def columns(self, table: str) -> list[Column]:
@@ -121,17 +125,16 @@ class Connection:
 
     def _send(self, connection: Any, block: Block) -> None:
         """Send a data packet with a packed block. Without compression its buffers go to the socket as they are."""
-        flagged = connection.server_info.used_revision >= CUSTOM_SERIALIZATION
         write_varint(ClientPacketTypes.DATA, connection.fout)
         write_binary_str("", connection.fout)
         stream = connection.block_out.fout
         BlockInfo().write(stream)
         if stream is connection.fout:
             stream.flush()
-            for chunk in block.chunks(flagged):
+            for chunk in block.chunks():
                 connection.socket.sendall(chunk)
         else:
-            for chunk in block.chunks(flagged):
+            for chunk in block.chunks():
                 stream.write(bytes(chunk))
             connection.block_out.finalize()
 
@@ -152,6 +155,22 @@ class Connection:
 def connect(settings: ClickHouseSettings) -> Connection:
     """Return a connection to ``settings.database``. Nothing is sent before it is used."""
     return Connection(settings)
+
+
+@contextmanager
+def _reading_frames(connection: Any) -> Iterator[None]:
+    """Let the driver read results by `read_block`."""
+    stream = connection.block_in
+
+    def read(use_numpy: bool | None = None) -> FrameBlock:
+        BlockInfo().read(stream.fin)
+        return read_block(stream.fin)
+
+    stream.read = read
+    try:
+        yield
+    finally:
+        del stream.read
 
 
 def _differing(expected: Sequence[Column], columns: Sequence[Column]) -> str:

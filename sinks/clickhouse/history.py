@@ -1,9 +1,170 @@
-"""stub"""
+"""What the journal remembers: the hot window a worker restores, and the cold rest that it looks up by key.
+
+Rows are chosen by the partition number that their route has among ``partitions``, not by source, so that restoring also works when partitions were added or
+the cluster was replaced. Times are ms; a frame has the journal's column names, ``_partition``, and halves (``event_hi``, ``event_lo``) for UUIDs.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from schemas.ids import transaction_route
+from sinks.clickhouse.client import Connection
+from sinks.clickhouse.journal import TABLE
+from sinks.clickhouse.sql import literal, literals
+
+TransactionKey = tuple[str, str]
+RequestKey = tuple[str, str, str]
+
+_HOUR = 3_600_000
+_RECORDS = ("impression", "click", "lead", "conversion", "request")
+_TOUCH = (
+    "toString(j.kind) AS kind, route, _record_time, event_id, occurred_at, visitor_id, click_id, lead_id, campaign, affiliate, offer, "
+    "channel, country, device, bot"
+)
+_CONVERSION = (
+    "route, _record_time, partner, transaction_id, content, event_id, status_at, status, occurred_at, value, payout, currency, click_id, "
+    "lead_id, visitor_id, goal, campaign, affiliate, offer, channel, country, device, bot"
+)
+_REQUEST = (
+    "_source, _offset, _record_time, route, revision, moved, event_id, partner, transaction_id, occurred_at, status, value, payout, "
+    "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id"
+)
+_CREDIT = (
+    "partner, transaction_id, route, model, weight, value, payout, touch_id, touch_at, campaign, affiliate, offer, channel, country, "
+    "device, bot, status, occurred_at, currency, goal"
+)
+_LARGE = {"max_query_size": 1 << 26, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10_000_000}
 
 
 class History:
-    def __init__(self, c):
-        pass
+    """Questions to the journal by one connection, for one thread. Every method raises what `Connection` raises."""
 
-    def newest(self, n, p):
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def newest(self, numbers: Sequence[int], partitions: int) -> int | None:
+        """Return the newest record time journaled for the partitions, None if there is nothing."""
+        where = f"kind IN {literals(_RECORDS)} AND {_ours(numbers, partitions)}"
+        last = "(SELECT max(_ingested_at) FROM journal)"
+        # What was ingested last is newest, so a whole journal need not be read; the last look is at all of it.
+        for window in (_HOUR, 24 * _HOUR, 0):
+            recent = f" AND _ingested_at > {last} - INTERVAL {window} MILLISECOND" if window else ""
+            rows = self._connection.query(
+                f"SELECT count(), toUnixTimestamp64Milli(max(_record_time)) FROM {TABLE} WHERE {where}{recent}"
+            )
+            if rows[0][0]:
+                return int(rows[0][1])
         return None
+
+    def holds_older(self, numbers: Sequence[int], partitions: int, floor: int) -> bool:
+        """Return whether anything journaled for the partitions has a record time up to ``floor``."""
+        sql = f"SELECT 1 FROM {TABLE} WHERE kind IN {literals(_RECORDS)} AND _record_time <= {_time(floor)} AND {_ours(numbers, partitions)} LIMIT 1"
+        return bool(self._connection.query(sql))
+
+    def ids(self, kind: str, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
+        """Return event halves, content, record time and partition of each row of ``kind`` after ``floor``, in order of record time."""
+        where = f"j.kind = {literal(kind)} AND _record_time > {_time(floor)} AND {_ours(numbers, partitions)}"
+        frame = self._frame("event_id, content, _record_time", partitions, where)
+        return frame.sort("_partition", "_record_time", maintain_order=True)
+
+    def touches(
+        self, numbers: Sequence[int], partitions: int, floor: int, impressions: bool = False
+    ) -> pl.DataFrame:
+        """Return clicks and leads after ``floor``, with ``impressions`` these too, in order of record time."""
+        kinds = literals(("impression", "click", "lead")[not impressions :])
+        where = f"j.kind IN {kinds} AND _record_time > {_time(floor)} AND {_ours(numbers, partitions)}"
+        return self._frame(_TOUCH, partitions, where).sort("_partition", "_record_time", maintain_order=True)
+
+    def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
+        """Return all conversions of each transaction that has one after ``floor``."""
+        ours = _ours(numbers, partitions)
+        recent = f"SELECT partner, transaction_id FROM {TABLE} WHERE kind = 'conversion' AND _record_time > {_time(floor)} AND {ours}"
+        where = f"kind = 'conversion' AND {ours} AND (partner, transaction_id) IN ({recent})"
+        return self._frame(_CONVERSION, partitions, where)
+
+    def requests(
+        self, numbers: Sequence[int], partitions: int, floor: int
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the standing request of each transaction and route that has one after ``floor``, and the credits in force for them."""
+        ours = _ours(numbers, partitions)
+        recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND _record_time > {_time(floor)} AND {ours}"
+        return self._requests(partitions, f"{ours} AND (partner, transaction_id, route) IN ({recent})")
+
+    def cold_transactions(self, keys: Sequence[TransactionKey], partitions: int) -> pl.DataFrame:
+        """Return all conversions of the transactions ``keys``."""
+        routes = [transaction_route(*key) for key in keys]
+        where = f"kind = 'conversion' AND {_at(('conversion',), routes)} AND (partner, transaction_id) IN {_tuples(keys)}"
+        return self._frame(_CONVERSION, partitions, where)
+
+    def cold_requests(self, keys: Sequence[RequestKey], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the standing request of each of ``keys`` (partner, transaction id, route), and the credits in force for them."""
+        found = _at(("request", "credit"), [route for _, _, route in keys])
+        return self._requests(
+            partitions, f"{found} AND (partner, transaction_id, toString(route)) IN {_tuples(keys)}"
+        )
+
+    def cold_requests_on(self, routes: Sequence[str], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return every standing request on ``routes``, and the credits in force for them: a late touch concerns some of them."""
+        return self._requests(partitions, _at(("request", "credit"), routes))
+
+    def cold_touches(
+        self,
+        routes: Sequence[str],
+        visitors: Sequence[str],
+        clicks: Sequence[str],
+        leads: Sequence[str],
+        partitions: int,
+    ) -> pl.DataFrame:
+        """Return the clicks and leads on ``routes`` of ``visitors`` and of the visitors that ``clicks`` (click ids) and ``leads`` (lead ids) lead to."""
+        kinds = ("click", "lead")
+        found = f"j.kind IN {literals(kinds)} AND {_at(kinds, routes)}"
+        named = (
+            f"(kind = 'click' AND click_id IN {_set(clicks)} OR kind = 'lead' AND lead_id IN {_set(leads)})"
+        )
+        led = f"SELECT visitor_id FROM {TABLE} WHERE kind IN {literals(kinds)} AND {_at(kinds, routes)} AND {named}"
+        return self._frame(
+            _TOUCH, partitions, f"{found} AND (visitor_id IN {_set(visitors)} OR visitor_id IN ({led}))"
+        )
+
+    def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        standing = " ORDER BY revision DESC LIMIT 1 BY partner, transaction_id, route"
+        requests = self._frame(_REQUEST, partitions, f"kind = 'request' AND {where}{standing}")
+        in_force = f"kind = 'credit' AND {where} GROUP BY {_CREDIT} HAVING sum(sign) > 0"
+        return requests, self._frame(_CREDIT, partitions, in_force)
+
+    def _frame(self, columns: str, partitions: int, where: str) -> pl.DataFrame:
+        sql = (
+            f"SELECT {columns}, toUInt16({_number(partitions)}) AS _partition FROM {TABLE} AS j WHERE {where}"
+        )
+        return self._connection.query_frame(sql, settings=_LARGE)
+
+
+def _number(partitions: int) -> str:
+    """The partition number of a row's route. ClickHouse's function is Kafka's murmur2 without its sign already."""
+    return f"bitAnd(kafkaMurmurHash(route), 2147483647) % {partitions}"
+
+
+def _ours(numbers: Sequence[int], partitions: int) -> str:
+    if set(numbers) >= set(range(partitions)):
+        return "1"
+    return f"{_number(partitions)} IN ({', '.join(map(str, numbers))})"
+
+
+def _at(kinds: Sequence[str], routes: Sequence[str]) -> str:
+    """The rows of ``kinds`` on ``routes``: the projection by route says where they are, the table's order then finds them."""
+    places = f"SELECT kind, _source, _offset FROM {TABLE} WHERE kind IN {literals(kinds)} AND route IN {_set(sorted(set(routes)))}"
+    return f"(kind, _source, _offset) IN ({places})"
+
+
+def _set(texts: Sequence[str]) -> str:
+    """Texts for IN; of none, a text that nothing equals."""
+    return literals(texts) if texts else "('\\0')"
+
+
+def _tuples(keys: Sequence[tuple[str, ...]]) -> str:
+    return f"({', '.join(literals(key) for key in keys)})" if keys else "(('\\0', '\\0'))"
+
+
+def _time(milliseconds: int) -> str:
+    return f"fromUnixTimestamp64Milli({milliseconds}, 'UTC')"

@@ -75,7 +75,9 @@ def create_database(settings: ClickHouseSettings) -> None:
     connection = Connection(settings, database="default")
     try:
         connection.execute(
-            Template("CREATE DATABASE IF NOT EXISTS ${database} ${on_cluster}").substitute(placeholders(settings))
+            Template("CREATE DATABASE IF NOT EXISTS ${database} ${on_cluster}").substitute(
+                placeholders(settings)
+            )
         )
     finally:
         connection.close()

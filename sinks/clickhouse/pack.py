@@ -41,15 +41,11 @@ class Block:
         """Bytes of all values."""
         return sum(buffer.nbytes for packed in self.columns for buffer in packed.buffers)
 
-    def chunks(self, flagged: bool = False) -> Iterator[memoryview]:
-        """Yield the block as the native format has it, without the block info that precedes it on a connection.
-
-        ``flagged``: with the byte per column that says "no custom serialization" (protocol revision 54454 and later).
-        """
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the block as the native format has it, without the block info that precedes it on a connection."""
         yield memoryview(varint(len(self.columns)) + varint(self.rows))
         for packed in self.columns:
-            head = _text(packed.column.name) + _text(packed.column.type)
-            yield memoryview(head + b"\0" if flagged else head)
+            yield memoryview(_text(packed.column.name) + _text(packed.column.type))
             for buffer in packed.buffers:
                 yield memoryview(buffer).cast("B")
 

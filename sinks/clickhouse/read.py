@@ -1,0 +1,132 @@
+"""Reading the blocks of a result as frames: numbers and strings straight from the connection's buffer, no Python object per value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from sinks.clickhouse.columns import Column, Form
+
+
+class Stream(Protocol):
+    """What is read from: clickhouse_driver's buffered reader, plain or decompressing."""
+
+    def read(self, count: int) -> bytes:
+        """Return exactly ``count`` bytes."""
+
+    def read_one(self) -> int:
+        """Return the next byte."""
+
+    def read_strings_arrow(self, rows: int) -> tuple[Any, Any]:
+        """Return the offsets (64 bits, one more than rows) and the bytes of a string column."""
+
+
+@dataclass(slots=True)
+class FrameBlock:
+    """One block of a result. Has what clickhouse_driver asks of a block."""
+
+    num_rows: int
+    columns_with_types: list[tuple[str, str]]
+    columns: list[pl.Series] = field(default_factory=list)
+
+
+def read_block(stream: Stream) -> FrameBlock:
+    """Read a block after its block info. Raises UnpackableType at a column that has no place in a frame.
+
+    A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``.
+    """
+    count, rows = _varint(stream), _varint(stream)
+    block = FrameBlock(rows, [])
+    for _ in range(count):
+        column = Column(_text(stream), _text(stream))
+        block.columns_with_types.append((column.name, column.type))
+        block.columns += _values(stream, column, rows)
+    return block
+
+
+def joined(blocks: Sequence[FrameBlock]) -> pl.DataFrame:
+    """Return the rows of all blocks; the first one names the columns even if there are no rows."""
+    filled = [block for block in blocks if block.num_rows] or list(blocks[:1])
+    return (
+        pl.concat([pl.DataFrame(block.columns) for block in filled], how="vertical", rechunk=True)
+        if filled
+        else pl.DataFrame()
+    )
+
+
+def _values(stream: Stream, column: Column, rows: int) -> list[pl.Series]:
+    form, name = column.form, column.name
+    if form is Form.NUMBER:
+        return [_numbers(stream, name, column.number, rows)]
+    if form is Form.ENUM:
+        return [_numbers(stream, name, pl.Int8, rows)]
+    if form is Form.STRING:
+        return [_strings(stream, name, rows)]
+    if form is Form.DICTIONARY:
+        return [_dictionary(stream, name, rows)]
+    if form is Form.UUID:
+        halves = np.frombuffer(stream.read(16 * rows), dtype=np.uint64).reshape(rows, 2)
+        return [pl.Series(half, halves[:, place]) for place, half in enumerate(column.inputs)]
+    if form is Form.FIXED_STRING:
+        return [_fixed(stream, name, column.width, rows)]
+    nulls = np.frombuffer(stream.read(rows), dtype=np.bool_)
+    numbers = _numbers(stream, name, column.number, rows)
+    return [pl.select(pl.when(pl.lit(pl.Series(~nulls))).then(pl.lit(numbers)).alias(name)).to_series()]
+
+
+def _numbers(stream: Stream, name: str, kind: Any, rows: int) -> pl.Series:
+    dtype = np.dtype(kind.__name__.lower())
+    return pl.Series(name, np.frombuffer(stream.read(dtype.itemsize * rows), dtype=dtype), dtype=kind)
+
+
+def _strings(stream: Stream, name: str, rows: int) -> pl.Series:
+    if not rows:
+        return pl.Series(name, dtype=pl.String)
+    offsets, data = stream.read_strings_arrow(rows)
+    array = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+    return _as_text(name, array)
+
+
+def _fixed(stream: Stream, name: str, width: int, rows: int) -> pl.Series:
+    offsets = np.arange(0, width * (rows + 1), width, dtype=np.int64)
+    data = pa.py_buffer(stream.read(width * rows))
+    array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, [None, pa.py_buffer(offsets), data])
+    return _as_text(name, array)
+
+
+def _as_text(name: str, array: pa.Array) -> pl.Series:
+    """Strings if they are UTF-8 throughout, binaries if not: ClickHouse does not ask."""
+    values = pl.Series(name, array)
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.InvalidOperationError:
+        return values
+
+
+def _dictionary(stream: Stream, name: str, rows: int) -> pl.Series:
+    if not rows:
+        return pl.Series(name, dtype=pl.String)
+    stream.read(8)
+    flags = int.from_bytes(stream.read(8), "little")
+    keys = _strings(stream, name, int.from_bytes(stream.read(8), "little"))
+    count = int.from_bytes(stream.read(8), "little")
+    kind = (np.uint8, np.uint16, np.uint32, np.uint64)[flags & 0xFF]
+    codes = np.frombuffer(stream.read(np.dtype(kind).itemsize * count), dtype=kind)
+    return keys.gather(pl.Series(codes, dtype=pl.UInt32 if kind is not np.uint64 else pl.UInt64))
+
+
+def _varint(stream: Stream) -> int:
+    number = shift = 0
+    while (byte := stream.read_one()) & 128:
+        number |= (byte & 127) << shift
+        shift += 7
+    return number | byte << shift
+
+
+def _text(stream: Stream) -> str:
+    return stream.read(_varint(stream)).decode()
