@@ -95,10 +95,12 @@ def with_parameters(target: str, parameters: Mapping[str, str], *, replace: bool
 def load_links(path: Path) -> dict[str, str]:
     """Return the redirect targets of a JSON file, ``{"name": "https://…"}``.
 
-    Raises FieldError naming the link whose target is not fit, ValueError where the file is not such JSON,
-    OSError.
+    Raises ValueError, which names the link whose target is not fit, OSError.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not all(isinstance(target, str) for target in content.values()):
         raise ValueError(f"{path}: not a JSON object of names and URLs")
-    return {name: check_target(target, name) for name, target in content.items()}
+    try:
+        return {name: check_target(target, name) for name, target in content.items()}
+    except FieldError as error:
+        raise ValueError(f"{path}: link {error.field!r} {error.message}") from error

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from collector.errors import FieldError
 from collector.links import check_target, load_links, sign, with_parameters
 from schemas.ids import is_minted
 from tests.unit.collector.support import LINK_KEY, VISITOR, Collector, field_of
@@ -159,9 +158,8 @@ def test_links_are_read_from_a_file_and_checked(tmp_path: Path) -> None:
     path.write_text(json.dumps({"a": "https://a.example/"}))
     assert load_links(path) == {"a": "https://a.example/"}
     path.write_text(json.dumps({"a": "https://a.example/", "b": "javascript:x"}))
-    with pytest.raises(FieldError) as caught:
+    with pytest.raises(ValueError, match="link 'b' is not an http or https URL"):
         load_links(path)
-    assert caught.value.field == "b"
     path.write_text("[]")
     with pytest.raises(ValueError, match="not a JSON object"):
         load_links(path)
