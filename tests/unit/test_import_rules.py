@@ -20,22 +20,29 @@ MAY_IMPORT = {
 }
 """What each package may import besides itself."""
 
-CLIENTS = ("faust", "aiokafka", "confluent_kafka", "kafka", "clickhouse_driver", "chdb", "granian")
 HOMES = {
     ("streams", "faust"): {"streams/app.py", "streams/transport.py"},
     ("streams", "aiokafka"): {"streams/transport.py"},
     ("streams", "confluent_kafka"): {"streams/broker.py"},
+    ("streams", "pyruhvro"): {"streams/steps/decode.py"},
+    ("streams", "ua_parser"): {"streams/steps/agent.py"},
+    ("streams", "crawleruseragents"): {"streams/steps/agent.py"},
+    ("streams", "maxminddb"): {"streams/steps/geo.py"},
     ("sinks", "clickhouse_driver"): {"sinks/clickhouse/client.py"},
     ("collector", "confluent_kafka"): {"collector/kafka.py"},
     ("collector", "granian"): {"collector/server.py"},
     ("simulator", "confluent_kafka"): {"simulator/kafka.py"},
+    ("simulator", "ua_parser"): {"simulator/oracle/enrich.py"},
+    ("simulator", "crawleruseragents"): {"simulator/oracle/enrich.py"},
+    ("simulator", "maxminddb"): {"simulator/oracle/enrich.py"},
     ("deploy", "chdb"): {"deploy/embedded/clickhouse/engine.py"},
     ("deploy", "kafka"): {"deploy/topics.py"},
 }
 """The home of each client library in each package. Faust's transport has to be a subclass, apart from the agent; hence two."""
+LIBRARIES = {library for _, library in HOMES}
 
 IMPURE = {
-    *CLIENTS,
+    *("faust", "aiokafka", "confluent_kafka", "kafka", "clickhouse_driver", "chdb", "granian"),
     *("os", "time", "random", "secrets", "socket", "subprocess", "threading", "asyncio", "logging"),
     *("httpx", "prometheus_client", "sinks"),
 }
@@ -114,7 +121,7 @@ def test_client_libraries_have_one_home_per_package(package: str) -> None:
     found: dict[tuple[str, str], set[str]] = {}
     for path in python_files(package):
         for name, _ in imports(path):
-            if top(name) in CLIENTS:
+            if top(name) in LIBRARIES:
                 found.setdefault((package, top(name)), set()).add(path.relative_to(ROOT).as_posix())
     strays = {key: homes - HOMES.get(key, set()) for key, homes in found.items()}
     assert {key: homes for key, homes in strays.items() if homes} == {}

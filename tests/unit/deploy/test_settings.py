@@ -22,7 +22,12 @@ def test_without_variables_everything_has_its_default() -> None:
 
 def test_variables_reach_the_parts() -> None:
     values = read_settings(
-        {"FUNNEL_KAFKA": "a:1,b:2", "FUNNEL_LOOKBACK_DAYS": "7", "FUNNEL_TOKENS": "one, two", "FUNNEL_CLICKHOUSE_SECURE": "yes"}
+        {
+            "FUNNEL_KAFKA": "a:1,b:2",
+            "FUNNEL_LOOKBACK_DAYS": "7",
+            "FUNNEL_TOKENS": "one, two",
+            "FUNNEL_CLICKHOUSE_SECURE": "yes",
+        }
     )
     assert worker_settings(values).bootstrap == "a:1,b:2"
     assert worker_settings(values).lookback_ms == 7 * 24 * 3_600_000

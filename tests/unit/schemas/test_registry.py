@@ -8,7 +8,14 @@ import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.schema import parse
 
-from schemas.registry import EditedSchemaError, RegisteredSchema, _entry, latest_schema, registered_schemas, schema_by_id
+from schemas.registry import (
+    EditedSchemaError,
+    RegisteredSchema,
+    _entry,
+    latest_schema,
+    registered_schemas,
+    schema_by_id,
+)
 from schemas.topics import KIND_OF_TOPIC, TOPICS
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
@@ -22,7 +29,9 @@ def can_read(reader: str, writer: str) -> bool:
 
 
 def versions(topic: str) -> list[RegisteredSchema]:
-    return sorted((entry for entry in registered_schemas() if entry.topic == topic), key=lambda entry: entry.version)
+    return sorted(
+        (entry for entry in registered_schemas() if entry.topic == topic), key=lambda entry: entry.version
+    )
 
 
 def test_ids_are_stable() -> None:
