@@ -10,10 +10,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sinks.clickhouse.history import History
-
 from schemas.topics import TOPICS
+from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
+from streams.cold import Cold
 from streams.errors import LogLossError
 from streams.process import Processor
 from streams.restore import restore
@@ -70,7 +70,8 @@ class Assignments:
         numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
-        processor = Processor(self.settings, self.lookups, states, sources, self.partitions)
+        cold = Cold(self.history, self.partitions)
+        processor = Processor(self.settings, self.lookups, states, sources, self.partitions, cold)
         return Assignment(token, sources, Lines(next_offset), processor)
 
     def _next(self, line: Line, source: str, fence: int | None, bounds: tuple[int, int]) -> int:

@@ -1,9 +1,11 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import polars as pl
 
+from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
 from streams.crediting import requests_of
 from streams.state.partition import PartitionState
@@ -41,6 +43,57 @@ _CREDIT = (
     "currency",
     "goal",
 )
+
+
+AHEAD_MS = 3_600_000
+"""How far a record's occurred_at may lie after its record time: what a cold request may be concerned by is older than the floor and this."""
+
+
+class Cold(NamedTuple):
+    """The journal as the place of what memory has let go; ``partitions`` as the topics have now."""
+
+    history: History
+    partitions: int
+
+    def transactions(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
+        """Load the transactions that a frame of conversions concerns and memory does not hold."""
+        rows = frame.select("_partition", "partner", "transaction_id").unique().rows()
+        keys = [
+            (partner, transaction_id)
+            for number, partner, transaction_id in rows
+            if states[number].cold_floor is not None
+            and (partner, transaction_id) not in states[number].transactions.by_key
+        ]
+        if keys:
+            put_transactions(states, self.history.cold_transactions(keys, self.partitions))
+
+    def late(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
+        """Load the journeys that the touches of ``frame`` come to so late that a request they concern may have been let go."""
+        floors = {number: state.cold_floor + AHEAD_MS for number, state in states.items() if state.cold_floor is not None}
+        if floors:
+            floor = pl.col("_partition").replace_strict(floors, default=None, return_dtype=pl.Int64)
+            self.journeys(states, frame.filter(pl.col("occurred_at") <= floor).select("_partition", "route").unique().rows())
+
+    def journeys(self, states: Mapping[int, PartitionState], places: list[tuple[int, str]]) -> None:
+        """Load everything on the given (partition number, route) pairs that memory may have let go: touches, requests, credits."""
+        wanted = [
+            (number, route)
+            for number, route in places
+            if states[number].cold_floor is not None and route not in states[number].warm
+        ]
+        if not wanted:
+            return
+        routes = sorted({route for _, route in wanted})
+        put_requests(states, *self.history.cold_requests_on(routes, self.partitions))
+        put_touches(states, self.history.cold_touches_on(routes, self.partitions))
+        for number, route in wanted:
+            states[number].warm.add(route)
+
+
+def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
+    """Put touches among those that their partition remembers. One that is there twice counts once."""
+    for (number,), part in frame.partition_by("_partition", as_dict=True, maintain_order=True).items():
+        states[int(number)].touches.add(part)
 
 
 def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:

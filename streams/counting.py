@@ -77,7 +77,8 @@ def count_conversions(states: Mapping[int, PartitionState], frame: pl.DataFrame,
             continue
         event_id = (high << 64) | low
         event = StatusEvent(status_at, event_id, *row[11:])
-        before, after = transactions.accept(key, event, content, record_time)
+        # As new as the newest record: it is not let go before the journal has it.
+        before, after = transactions.accept(key, event, content, max(record_time, states[number].newest))
         trigger = Trigger((source, offset, record_time))
         if before is None or before[1:] != after[1:]:
             if before is not None:

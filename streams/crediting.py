@@ -84,6 +84,8 @@ def take_requests(
     hits = []
     for place, (number, trigger, key, request) in enumerate(requests_of(frame)):
         requests = states[number].requests
+        # As new as the newest record: it is not let go before the journal has it.
+        request.seen_at = max(request.seen_at, states[number].newest)
         if request.revision <= requests.known_revision(key):
             verdict[place] = 1
             continue
@@ -103,6 +105,7 @@ def credit(
         if now != request.in_force:
             rows += _restated(trigger, key, request, now)
             request.in_force = now
+            request.seen_at = max(request.seen_at, state.newest)
     return credit_frame(rows) if rows else None
 
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, LEADS, TOPICS, TOUCH_TOPICS
 from streams.broker import Hop
+from streams.cold import Cold
 from streams.counting import count_conversions
 from streams.crediting import Hit, credit, take_requests
 from streams.rows import flush_frame
@@ -39,6 +40,7 @@ class Processor:
     states: dict[int, PartitionState]
     sources: Mapping[Line, str]
     partitions: int
+    cold: Cold | None = None
     models: Mapping[str, Model] = field(default_factory=lambda: MODELS)
 
     def process(self, unit: Unit) -> Outcome:
@@ -88,6 +90,10 @@ class _Run:
 
     def finish(self) -> Outcome:
         """Credit what is affected, and close the unit."""
+        with self.stage("cold"):
+            if self.processor.cold is not None:
+                places = sorted({(hit.partition, hit.key[2]) for hit in self.hits})
+                self.processor.cold.journeys(self.processor.states, places)
         with self.stage("attribute"):
             for number, state in self.processor.states.items():
                 mine = [hit for hit in self.hits if hit.partition == number]
@@ -124,6 +130,8 @@ class _Run:
 
     def _remember(self, accepted: pl.DataFrame) -> None:
         """Put clicks and leads among the touches, and note which requests they concern."""
+        if self.processor.cold is not None:
+            self.processor.cold.late(self.processor.states, accepted)
         if "lead_id" not in accepted.columns:
             accepted = accepted.with_columns(lead_id=pl.lit(""))
         for number, rows in _slices(accepted):
@@ -140,6 +148,9 @@ class _Run:
     def _conversions(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         with self.stage("enrich"):
             frame = self._journaled(CONVERSIONS, enrich(frame, self.processor.lookups))
+        with self.stage("cold"):
+            if self.processor.cold is not None:
+                self.processor.cold.transactions(self.processor.states, frame)
         with self.stage("count"):
             counted_rows = count_conversions(self.processor.states, frame, self.processor.partitions)
             kept = split(frame, counted_rows.verdict)
@@ -149,6 +160,10 @@ class _Run:
             self.hops += counted_rows.hops
 
     def _requests(self, raw: RawBatch, frame: pl.DataFrame) -> None:
+        with self.stage("cold"):
+            if self.processor.cold is not None:
+                places = frame.select("_partition", "route").unique().rows()
+                self.processor.cold.journeys(self.processor.states, places)
         with self.stage("attribute"):
             frame = self._journaled(CREDIT_REQUESTS, frame)
             verdict, hits = take_requests(self.processor.states, frame)

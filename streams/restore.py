@@ -6,15 +6,13 @@ Chosen by route and not by source, so that it also works when partitions were ad
 from collections.abc import Sequence
 
 import polars as pl
-from sinks.clickhouse.history import History
 
 from schemas.topics import KIND_OF_TOPIC, TOUCH_TOPICS
-from streams.cold import put_requests, put_transactions
+from sinks.clickhouse.history import History
+from streams.cold import put_requests, put_touches, put_transactions
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
-
-CHUNK = 1_000_000
 
 
 def restore(
@@ -44,9 +42,3 @@ def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame)
         states[int(number)].ids[topic].check(
             keys, part["_record_time"].to_numpy(), part["content"].to_numpy()
         )
-
-
-def put_touches(states: dict[int, PartitionState], frame: pl.DataFrame) -> None:
-    """Put touches among those that their partition remembers."""
-    for (number,), part in frame.partition_by("_partition", as_dict=True, maintain_order=True).items():
-        states[int(number)].touches.add(part)

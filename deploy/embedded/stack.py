@@ -34,6 +34,7 @@ class Stack:
     port: int = 0
     clickhouse_port: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
+    clickhouse: ClickHouseServer = field(init=False)
     pids: dict[str, int] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
     _settings: dict[str, str] = field(default_factory=dict)
@@ -51,6 +52,9 @@ class Stack:
             log=logs / "clickhouse.log",
         )
         self._open.enter_context(server)
+        # The port stays when it is started again: clients know it.
+        server.keep_port()
+        self.clickhouse = server
         self.pids = {"broker": broker.pid or 0, "clickhouse": server.pid or 0}
         self._settings = {
             "KAFKA": broker.bootstrap,

@@ -14,7 +14,6 @@ from sinks.clickhouse.journal import TABLE
 from sinks.clickhouse.sql import literal, literals
 
 TransactionKey = tuple[str, str]
-RequestKey = tuple[str, str, str]
 
 _HOUR = 3_600_000
 _RECORDS = ("impression", "click", "lead", "conversion", "request")
@@ -97,35 +96,14 @@ class History:
         where = f"kind = 'conversion' AND {_at(('conversion',), routes)} AND (partner, transaction_id) IN {_tuples(keys)}"
         return self._frame(_CONVERSION, partitions, where)
 
-    def cold_requests(self, keys: Sequence[RequestKey], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the standing request of each of ``keys`` (partner, transaction id, route), and the credits in force for them."""
-        found = _at(("request", "credit"), [route for _, _, route in keys])
-        return self._requests(
-            partitions, f"{found} AND (partner, transaction_id, toString(route)) IN {_tuples(keys)}"
-        )
-
     def cold_requests_on(self, routes: Sequence[str], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return every standing request on ``routes``, and the credits in force for them: a late touch concerns some of them."""
         return self._requests(partitions, _at(("request", "credit"), routes))
 
-    def cold_touches(
-        self,
-        routes: Sequence[str],
-        visitors: Sequence[str],
-        clicks: Sequence[str],
-        leads: Sequence[str],
-        partitions: int,
-    ) -> pl.DataFrame:
-        """Return the clicks and leads on ``routes`` of ``visitors`` and of the visitors that ``clicks`` (click ids) and ``leads`` (lead ids) lead to."""
+    def cold_touches_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
+        """Return every click and lead on ``routes``."""
         kinds = ("click", "lead")
-        found = f"j.kind IN {literals(kinds)} AND {_at(kinds, routes)}"
-        named = (
-            f"(kind = 'click' AND click_id IN {_set(clicks)} OR kind = 'lead' AND lead_id IN {_set(leads)})"
-        )
-        led = f"SELECT visitor_id FROM {TABLE} WHERE kind IN {literals(kinds)} AND {_at(kinds, routes)} AND {named}"
-        return self._frame(
-            _TOUCH, partitions, f"{found} AND (visitor_id IN {_set(visitors)} OR visitor_id IN ({led}))"
-        )
+        return self._frame(_TOUCH, partitions, f"j.kind IN {literals(kinds)} AND {_at(kinds, routes)}")
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         standing = " ORDER BY revision DESC LIMIT 1 BY partner, transaction_id, route"

@@ -17,7 +17,8 @@ BACKWARD_MS = 3600 * 1000
 class PartitionState:
     """Ids seen per touch topic, touches, transactions counted here, requests credited here.
 
-    ``cold_floor`` is the record time (ms) below which facts are in the journal only; None if the journal holds nothing older.
+    ``cold_floor`` is the record time (ms) up to which facts may be in the journal only; None if the journal holds nothing older. ``warm`` are
+    the routes whose older facts have been loaded since.
     """
 
     ids: dict[str, SeenIds]
@@ -25,6 +26,7 @@ class PartitionState:
     transactions: Transactions = field(default_factory=Transactions)
     requests: Requests = field(default_factory=Requests)
     cold_floor: int | None = None
+    warm: set[str] = field(default_factory=set)
     newest: int = 0
     swept_at: int = 0
 
@@ -38,6 +40,7 @@ class PartitionState:
         self.touches.expire(floor)
         self.transactions.expire(floor)
         self.requests.expire(floor)
+        self.warm.clear()
         self.cold_floor = max(floor, self.cold_floor or floor)
         self.swept_at = self.newest
 

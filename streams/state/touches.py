@@ -87,6 +87,7 @@ class Touches:
 
     interned: Interned = field(default_factory=Interned)
     rows: int = 0
+    _settled: int = 0
     _columns: dict[str, npt.NDArray[Any]] = field(
         default_factory=lambda: {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
     )
@@ -157,15 +158,16 @@ class Touches:
         return list(dict.fromkeys(self._touch(row) for row in sorted(rows, key=self._order)))
 
     def expire(self, floor: int) -> None:
-        """Forget touches with a record time (ms) below ``floor``."""
+        """Forget touches with a record time (ms) below ``floor``, but none that came since the last call: the journal may not have them yet."""
         keep = self._columns["record_time"][: self.rows] >= floor
-        if keep.all():
-            return
-        kept = {name: column[: self.rows][keep] for name, column in self._columns.items()}
-        self.rows = 0
-        self._columns = {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
-        self._visitors, self._clicks, self._leads = Chains(), Chains(), Chains()
-        self._append(kept, int(keep.sum()))
+        keep[self._settled :] = True
+        if not keep.all():
+            kept = {name: column[: self.rows][keep] for name, column in self._columns.items()}
+            self.rows = 0
+            self._columns = {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
+            self._visitors, self._clicks, self._leads = Chains(), Chains(), Chains()
+            self._append(kept, int(keep.sum()))
+        self._settled = self.rows
 
     @property
     def nbytes(self) -> int:

@@ -83,8 +83,9 @@ class Session:
         self.user = hello.user
         engine = self.house.engine
         self.context = Context(hello.database or "default")
-        # An unknown database is an error of the greeting, as with a server.
-        engine.control.query("SELECT 1", self.context)
+        if self.context.database != "default":
+            # An unknown database is an error of the greeting, as with a server.
+            engine.control.query("SELECT 1", self.context)
         self.out.packet(packets.hello(engine.version, engine.timezone, engine.name))
         self.out.flush()
 

@@ -1,0 +1,111 @@
+"""Processes that die in the middle: no final number changes.
+
+    records   ─────────────────────────────────────────▶ all of them, with all the mess
+    worker    ──────✗ (kill -9)   ────✗ (kill -9)  ──────────▶
+    journal   whole flushes only; each new worker starts after the fence
+"""
+
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from deploy.backlog import Backlog, backlog_of
+from deploy.drained import wait_until_drained
+from deploy.settings import clickhouse_settings
+from deploy.verification import compare_now
+from schemas.topics import TOPICS
+from simulator.generate import generate
+from simulator.mess import Mess
+from simulator.send import send_to_kafka
+from sinks.clickhouse.client import connect
+from streams.broker import LogEnds, describe_cluster
+
+EVENTS = 20_000
+
+
+class Traffic(threading.Thread):
+    """Sends simulated events into Kafka in slices, so that sending and faults overlap."""
+
+    def __init__(self, values: dict[str, Any], seed: int, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.values, self.seed, self.seconds = values, seed, seconds
+        self.acknowledged: dict[str, str] = {}
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            items = list(generate(self.seed, EVENTS, int(time.time() * 1000), Mess()))
+            step = EVENTS // 20
+            for start in range(0, EVENTS, step):
+                sent = send_to_kafka(items[start : start + step], self.values["kafka"])
+                self.acknowledged.update(sent.acknowledged)
+                time.sleep(self.seconds / 20)
+        except BaseException as error:  # handed to the test, which raises it
+            self.error = error
+
+    def finish(self) -> None:
+        self.join()
+        if self.error is not None:
+            raise self.error
+
+
+def backlog(values: dict[str, Any]) -> Backlog:
+    cluster = describe_cluster(values["kafka"], TOPICS)
+    ends = LogEnds(values["kafka"], [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])])
+    connection = connect(clickhouse_settings(values))
+    try:
+        return backlog_of(connection, cluster.id, ends)
+    finally:
+        ends.close()
+        connection.close()
+
+
+def assert_exact(values: dict[str, Any]) -> None:
+    wait_until_drained(lambda: backlog(values), patience=120)
+    console = Console(width=200, record=True)
+    assert compare_now(values, console, None), console.export_text()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_worker_killed_again_and_again(running: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    worker = running.stack.start_worker()
+    traffic = Traffic(running.values, seed, 8.0)
+    traffic.start()
+    for _ in range(3):
+        time.sleep(chance.uniform(0.2, 3.0))
+        worker.child.kill()
+        worker = running.stack.start_worker()
+    traffic.finish()
+    assert_exact(running.values)
+    assert worker.child.running
+
+
+def test_clickhouse_killed_under_a_worker(running: Any) -> None:
+    """The worker waits, stays in the group, and goes on; the flush with the unknown outcome lands once."""
+    worker = running.stack.start_worker()
+    traffic = Traffic(running.values, 3, 6.0)
+    traffic.start()
+    for pause in (1.0, 2.5):
+        time.sleep(pause)
+        running.stack.clickhouse.kill()
+        time.sleep(1.0)
+        running.stack.clickhouse.start()
+    traffic.finish()
+    assert_exact(running.values)
+    assert worker.child.running
+
+
+def test_a_worker_stopped_gracefully_goes_on_where_it_was(running: Any) -> None:
+    worker = running.stack.start_worker()
+    traffic = Traffic(running.values, 4, 3.0)
+    traffic.start()
+    time.sleep(1.5)
+    assert worker.child.stop() == 0
+    running.stack.start_worker()
+    traffic.finish()
+    assert_exact(running.values)
