@@ -1,7 +1,8 @@
 """What the journal remembers: the hot window a worker restores, and the cold rest that it looks up by key.
 
-Rows are chosen by the partition number that their route has among ``partitions``, not by source, so that restoring also works when partitions were added or
-the cluster was replaced. Times are ms; a frame has the journal's column names, ``_partition``, and halves (``event_hi``, ``event_lo``) for UUIDs.
+Rows are chosen by the partition number that their route has among ``partitions``, not by source, so that restoring also works when
+partitions were added or the cluster was replaced. Times are ms; a frame has the journal's column names, ``_partition``, and halves
+(``event_hi``, ``event_lo``) for UUIDs.
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,9 @@ import polars as pl
 
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.columns import Column
-from sinks.clickhouse.pack import Block, pack_block
 from sinks.clickhouse.owners import running_comment, stop_running, write_owners
+from sinks.clickhouse.pack import Block, pack_block
+from sinks.clickhouse.sql import literals
 
 TABLE = "journal"
 BLOCK_ROWS = 1_000_000
@@ -80,12 +81,11 @@ ONE_PART: Mapping[str, object] = {
 
 
 def newest_flushes(connection: Connection, sources: Sequence[str]) -> dict[str, int]:
-    """Return the offset of the newest flush row of each source. Reads a few granules per source, from the end of the order."""
+    """Return the offset of the newest flush row of each source that has one."""
     if not sources:
         return {}
-    newest = " UNION ALL ".join(
-        f"(SELECT toString(_source), _offset FROM {TABLE} WHERE kind = 'flush' AND _source = %(s{place})s ORDER BY _offset DESC LIMIT 1)"
-        for place in range(len(sources))
+    rows = connection.query(
+        f"SELECT toString(_source), max(_offset) FROM {TABLE} "
+        f"WHERE kind = 'flush' AND _source IN {literals(sources)} GROUP BY _source"
     )
-    rows = connection.query(newest, {f"s{place}": source for place, source in enumerate(sources)})
     return {str(source): int(offset) for source, offset in rows}

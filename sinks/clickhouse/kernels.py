@@ -1,8 +1,8 @@
 """Compiled loops over the buffers of Arrow string views: strings as ClickHouse's native format has them. None holds the GIL.
 
-A view is two 64-bit words: length (32 bits) and the first 4 bytes; then the other 8 bytes if there are at most 12, else the number of a data buffer and
-the offset in it (32 bits each). ``buffers`` holds the addresses of the data buffers. ``valid`` is Arrow's validity bitmap from bit ``first`` on, empty if
-there are no nulls; a null is an empty string.
+A view is two 64-bit words: length (32 bits) and the first 4 bytes; then the other 8 bytes if there are at most 12, else the number of
+a data buffer and the offset in it (32 bits each). ``buffers`` holds the addresses of the data buffers. ``valid`` is Arrow's validity
+bitmap from bit ``first`` on, empty if there are no nulls; a null is an empty string.
 """
 
 from typing import Any
@@ -28,18 +28,18 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _STIR = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def _is_null(valid: Bytes, bit: int) -> bool:
     return valid.size > 0 and not (valid[bit >> 3] >> (bit & 7)) & 1
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def _data(high: Any, buffers: Words) -> Any:
     return buffers[high & _LOW] + (high >> _U32)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def packed_size(views: Words, valid: Bytes, first: int) -> int:
+@njit(cache=True, nogil=True)
+def packed_size(views: Words, valid: Bytes, first: int) -> Any:
     """Return the bytes that `pack_views` will write, `SLACK` not counted."""
     size = views.shape[0]
     for row in range(views.shape[0]):
@@ -53,11 +53,11 @@ def packed_size(views: Words, valid: Bytes, first: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def pack_views(views: Words, buffers: Words, valid: Bytes, first: int, out: Bytes) -> int:
+@njit(cache=True, nogil=True)
+def pack_views(views: Words, buffers: Words, valid: Bytes, first: int, out: Bytes) -> Any:
     """Write each string as varint length and bytes into ``out``; return the bytes written."""
     start = np.uint64(out.ctypes.data)
-    position = 0
+    position: Any = 0
     for row in range(views.shape[0]):
         if _is_null(valid, first + row):
             out[position] = 0
@@ -82,7 +82,7 @@ def pack_views(views: Words, buffers: Words, valid: Bytes, first: int, out: Byte
     return position
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def pack_fixed(views: Words, buffers: Words, valid: Bytes, first: int, width: int, out: Bytes) -> int:
     """Write each string into its ``width`` bytes of ``out`` (all zero before); return the first row that is too long, -1 if none is."""
     start = np.uint64(out.ctypes.data)
@@ -103,7 +103,7 @@ def pack_fixed(views: Words, buffers: Words, valid: Bytes, first: int, width: in
     return -1
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def _hash(low: Any, high: Any, buffers: Words) -> Any:
     length = low & _LOW
     mixed = low * _MIX
@@ -123,7 +123,7 @@ def _hash(low: Any, high: Any, buffers: Words) -> Any:
     return mixed ^ (mixed >> _U32)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def _equal(low: Any, high: Any, other_low: Any, other_high: Any, buffers: Words) -> bool:
     if low != other_low:
         return False
@@ -142,7 +142,7 @@ def _equal(low: Any, high: Any, other_low: Any, other_high: Any, buffers: Words)
     return bool(load_word(one + last) == load_word(other + last))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def encode_views(views: Words, buffers: Words, valid: Bytes, first: int, codes: Any, keys: Words) -> int:
     """Give equal strings equal codes; return the number of codes.
 

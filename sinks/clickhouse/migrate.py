@@ -58,7 +58,8 @@ def apply_migrations(
     create_database(settings)
     names = {**placeholders(settings), "fewer_merges": fewer_merges(connection)}
     connection.execute(Template(_RECORD).substitute(names))
-    recorded = dict(connection.query("SELECT name, any(checksum) FROM migrations GROUP BY name"))
+    rows = connection.query("SELECT name, any(checksum) FROM migrations GROUP BY name")
+    recorded = {str(name): str(checksum) for name, checksum in rows}
     _check(available, recorded)
     pending = [migration for migration in available if migration.name not in recorded]
     for migration in pending:

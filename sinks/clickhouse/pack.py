@@ -47,7 +47,7 @@ class Block:
         for packed in self.columns:
             yield memoryview(_text(packed.column.name) + _text(packed.column.type))
             for buffer in packed.buffers:
-                yield memoryview(buffer).cast("B")
+                yield buffer.data.cast("B")
 
 
 def pack_block(frame: pl.DataFrame, columns: Sequence[Column]) -> Block:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import ONE_PART, TABLE, Journal
 from sinks.clickhouse.owners import running_comment
-from sinks.clickhouse.sql import literal
+from sinks.clickhouse.sql import literal, literals
 
 LIMIT = 1_000_000
 FLUSHES = 1_000
@@ -86,8 +86,7 @@ def rollup_fences(connection: Connection, rollup: Rollup, sources: Sequence[str]
         return {}
     rows = connection.query(
         f"SELECT toString(_source), max(_fence) FROM {rollup.table} "
-        f"WHERE bucket = {_FENCE_BUCKET} AND _source IN %(sources)s GROUP BY _source",
-        {"sources": tuple(sources)},
+        f"WHERE bucket = {_FENCE_BUCKET} AND _source IN {literals(sources)} GROUP BY _source"
     )
     return {**dict.fromkeys(sources, -1), **{str(source): int(fence) for source, fence in rows}}
 
@@ -96,10 +95,12 @@ def waiting(connection: Connection, fences: Mapping[str, int], limit: int) -> li
     """Return what is to be derived of each source that has newer flushes; each gets an equal share of ``limit``."""
     if not fences:
         return []
-    flushes = " UNION ALL ".join(
-        f"(SELECT toString(_source), _offset, journaled FROM {TABLE} WHERE kind = 'flush' AND _source = {literal(source)}"
-        f" AND _offset > {fence} ORDER BY _offset LIMIT {FLUSHES})"
-        for source, fence in fences.items()
+    beyond = " OR ".join(
+        f"(_source = {literal(source)} AND _offset > {fence})" for source, fence in fences.items()
+    )
+    flushes = (
+        f"SELECT toString(_source), _offset, journaled FROM {TABLE} WHERE kind = 'flush' AND ({beyond}) "
+        f"ORDER BY _offset LIMIT {FLUSHES} BY _source"
     )
     found: dict[str, list[tuple[int, int]]] = {}
     for source, offset, rows in connection.query(flushes):

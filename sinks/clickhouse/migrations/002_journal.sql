@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS ${database}.journal ${on_cluster}
     sub3 String,
     sub4 String,
     sub5 String,
-    ip LowCardinality(String) COMMENT 'Truncated',
+    ip String COMMENT 'Truncated',
     user_agent LowCardinality(String),
     consent LowCardinality(String),
     channel LowCardinality(String) COMMENT 'Channel group',

@@ -31,4 +31,5 @@ CREATE TABLE IF NOT EXISTS ${database}.rollup_minute ${on_cluster}
     CONSTRAINT owner CHECK _source = '' OR (_owner != 0 AND _owner = joinGet('${database_name}.owners', 'token', _source))
 )
 ENGINE = ${AggregatingMergeTree}
-ORDER BY (bucket, campaign, affiliate, offer, channel, country, device, bot, currency, model, _source);
+ORDER BY (bucket, campaign, affiliate, offer, channel, country, device, bot, currency, model, _source)
+SETTINGS min_bytes_for_wide_part = 134217728 ${fewer_merges};
