@@ -167,7 +167,7 @@ def _foreign(tables: Tables, first: int | None, below: int | None) -> Sums:
         f"SELECT toUnixTimestamp({minute}) AS at, campaign, affiliate, offer, channel, country, device, bot, "
         f"if({touch}, '', toString(currency)) AS in_currency, if({credit}, toString(model), '') AS by_model, "
         f"{', '.join(measures)}, uniqExactIf(visitor_id, {touch}) FROM {tables.journal} "
-        f"ANY LEFT JOIN (SELECT _source, max(_fence) AS fence FROM {tables.rollup} WHERE _source != '' GROUP BY _source) "
+        f"INNER JOIN (SELECT _source, max(_fence) AS fence FROM {tables.rollup} WHERE _source != '' GROUP BY _source) "
         f"AS fences USING (_source) WHERE NOT {tables.is_ours} AND _offset <= fence AND ({touch} OR {count} OR {credit}) "
         f"AND {_where(minute, first, below)} "
         "GROUP BY at, campaign, affiliate, offer, channel, country, device, bot, in_currency, by_model"
