@@ -74,28 +74,35 @@ def create_app(
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
         nonlocal under_way
-        route = ROUTES.get(scope["path"])
         started = time.perf_counter()
         under_way += 1
+        route = ROUTES.get(scope["path"])
         try:
-            response = await _respond(context, route, scope, receive)
-        finally:
-            under_way -= 1
+            if route is None or scope["method"] != route.method:
+                raise _not_served(route)
+            response = await route.endpoint(context, read_request(scope, receive, context.now()))
+        except Exception as error:
+            response = _failure(context, scope, error)
+        under_way -= 1
         if route is not None:
             seconds[route.name].observe(time.perf_counter() - started)
-        await _send(send, response)
+        response.headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     return app
 
 
-async def _respond(context: Context, route: Route | None, scope: Scope, receive: Receive) -> Response:
+def _not_served(route: Route | None) -> Refusal:
+    if route is None:
+        return Refusal(404, "path", "is not served here", "not_found")
+    allow: Header = (b"allow", route.method.encode())
+    return Refusal(405, "method", f"is not {route.method}", "method", (allow,))
+
+
+def _failure(context: Context, scope: Scope, failure: Exception) -> Response:
     try:
-        if route is None:
-            raise Refusal(404, "path", "is not served here", "not_found")
-        if scope["method"] != route.method:
-            allow: Header = (b"allow", route.method.encode())
-            raise Refusal(405, "method", f"is not {route.method}", "method", (allow,))
-        return await route.endpoint(context, read_request(scope, receive, context.now()))
+        raise failure
     except FieldError as error:
         context.metrics.rejected.labels(error.reason).inc()
         return error_response(400, error.field, error.message)
@@ -109,9 +116,3 @@ async def _respond(context: Context, route: Route | None, scope: Scope, receive:
     except Exception:
         _log.exception("%s %s failed", scope["method"], scope["path"])
         return error_response(500, "server", "failed; the event may be lost")
-
-
-async def _send(send: Send, response: Response) -> None:
-    headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})

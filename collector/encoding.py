@@ -30,23 +30,16 @@ def zigzag(value: int) -> bytes:
     return bytes(out)
 
 
-_LENGTHS = tuple(zigzag(length) for length in range(512))
+_SHORT = 512
+_LENGTHS = tuple(zigzag(length) for length in range(_SHORT))
 
 
-def _string(value: str) -> bytes:
-    raw = value.encode()
-    return zigzag(len(raw)) + raw
+def _nullable_long(value: int | None) -> bytes:
+    return _NULL if value is None else b"\x02" + zigzag(value)
 
 
-def _nullable_long(value: int) -> bytes:
-    return b"\x02" + zigzag(value)
-
-
-_WRITERS: Mapping[str, Callable[[Any], bytes]] = {
-    "string": _string,
-    "long": zigzag,
-    "nullable": _nullable_long,
-}
+_Write = Callable[[Any], bytes]
+_WRITERS: Mapping[str, _Write | None] = {"string": None, "long": zigzag, "nullable": _nullable_long}
 
 
 def _kind(avro_type: Any) -> str:
@@ -60,42 +53,34 @@ def make_encoder(topic: str) -> Encoder:
     Avro value.
 
     It knows strings, longs and nullable longs; KeyError for a topic with others. The encoder raises
-    ValueError where a record does not fit.
+    ValueError where a record does not fit. Its work is that of the fields which the record has.
     """
     schema = latest_schema(topic)
-    header = frame(schema.id, b"")
-    fields = tuple(_field(field) for field in schema.parsed["fields"])
+    writers = [_WRITERS[_kind(field["type"])] for field in schema.parsed["fields"]]
+    # A field's bytes are put in the place of its default; joining fails on the None of one that has neither.
+    template: list[Any] = [frame(schema.id, b""), *map(_default, schema.parsed["fields"], writers)]
+    places = {name: (place, writers[place - 1]) for place, name in enumerate(schema.field_names, 1)}
 
     def encode(record: Mapping[str, Any]) -> bytes:
-        parts = [header]
-        add = parts.append
-        for name, write, default in fields:
-            value = record.get(name)
-            if value is None:
-                add(default)
-            elif write is _string:
-                raw = value.encode()
-                length = len(raw)
-                add(_LENGTHS[length] if length < 512 else zigzag(length))
-                add(raw)
-            else:
-                add(write(value))
-        return b"".join(parts)
-
-    def encode_or_refuse(record: Mapping[str, Any]) -> bytes:
+        parts = template.copy()
         try:
-            return encode(record)
-        except (TypeError, AttributeError, OverflowError) as error:
+            for name, value in record.items():
+                place, write = places[name]
+                if write is None:
+                    raw = value.encode()
+                    length = len(raw)
+                    parts[place] = (_LENGTHS[length] if length < _SHORT else zigzag(length)) + raw
+                else:
+                    parts[place] = write(value)
+            return b"".join(parts)
+        except (TypeError, AttributeError, OverflowError, KeyError) as error:
             raise ValueError(f"{topic}: {error}") from error
 
-    return encode_or_refuse
+    return encode
 
 
-def _field(field: Mapping[str, Any]) -> tuple[str, Callable[[Any], bytes], Any]:
-    """A field's name, its writer, and its default as bytes; None, on which joining fails, where it has
-    none."""
-    write = _WRITERS[_kind(field["type"])]
+def _default(field: Mapping[str, Any], write: _Write | None) -> bytes | None:
     if "default" not in field:
-        return field["name"], write, None
+        return None
     default = field["default"]
-    return field["name"], write, _NULL if default is None else write(default)
+    return zigzag(len(default.encode())) + default.encode() if write is None else write(default)

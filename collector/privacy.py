@@ -78,9 +78,6 @@ def scrub(text: str) -> str:
     return text
 
 
-scrub_cached = lru_cache(maxsize=16_384)(scrub)
-
-
 def is_personal(text: str) -> bool:
     """Return whether ``text`` holds something that ``scrub`` would take out."""
     return scrub(text) != text

@@ -62,18 +62,18 @@ def read_query(raw: bytes, names: Mapping[str, str]) -> dict[str, str]:
     UTF-8.
     """
     found: dict[str, str] = {}
-    for pair in raw.decode("latin-1").split("&"):
+    text = raw.decode("latin-1")
+    is_literal = "%" not in text and "+" not in text and text.isascii()
+    for pair in text.split("&"):
         name, _, value = pair.partition("=")
-        field = names.get(name)
-        if value and field is not None and field not in found:
-            is_literal = value.isalnum() and value.isascii()
-            found[field] = value if is_literal else _unquoted(field, value)
+        if value and name in names:
+            field = names[name]
+            if field not in found:
+                found[field] = value if is_literal else _unquoted(field, value)
     return found
 
 
 def _unquoted(field: str, value: str) -> str:
-    if value.isascii() and "%" not in value:
-        return value.replace("+", " ")
     try:
         return unquote_to_bytes(value.replace("+", " ").encode("latin-1")).decode()
     except UnicodeDecodeError as error:

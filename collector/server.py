@@ -20,6 +20,7 @@ from schemas.metrics import CollectorMetrics
 from schemas.topics import EVENT_TOPICS
 
 CONNECTIONS = 4096
+GARBAGE_THRESHOLD = 20_000
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +44,9 @@ async def _serve(settings: CollectorSettings) -> None:
     topics = [settings.topic_prefix + topic for topic in EVENT_TOPICS]
     producer = KafkaProducer(settings, topics)
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
-    gc.freeze()  # what is there by now stays: the garbage collector need not walk it again and again
+    # What is there by now stays, and requests make no cycles: the garbage collector need not look so often.
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     with _metrics_endpoint(settings, registry):
         await serve_app(app, settings.host, settings.port)
         await asyncio.wait_for(producer.close(), settings.drain_seconds)

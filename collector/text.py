@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from collector.errors import FieldError
-from collector.privacy import is_personal, scrub, scrub_cached
+from collector.privacy import is_personal, scrub
 
 IDENTIFIER_BYTES = 256
 SHORT_BYTES = 512
@@ -91,15 +92,17 @@ def consent(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=8192)
 def user_agent(value: str) -> str:
     """Return a browser's user agent without control characters and personal data, cut to its first 512
     characters.
 
     Nobody who sends an event chose it, so it is made to fit instead of refused.
     """
-    return scrub_cached(_printable(value)[:USER_AGENT_CHARACTERS])
+    return scrub(_printable(value)[:USER_AGENT_CHARACTERS])
 
 
+@lru_cache(maxsize=4096)
 def browser_url(value: str) -> str:
     """Return a URL that a browser sent by itself, without control characters and personal data, cut to what
     fits."""
