@@ -118,6 +118,27 @@ def test_content_does_not_depend_on_how_a_length_is_written() -> None:
     assert frame["content"].n_unique() == 1
 
 
+@pytest.mark.parametrize(
+    ("ending", "consent"),
+    [
+        (b"\x0cdenied", "denied"),
+        (b"\x8c\x00denied", "denied"),
+        (b"\x01denied", None),
+        (b"\x0edenied", None),
+        (b"\x0cdenie\xff", None),
+        (b"\xff" * 10 + b"\x01", None),
+        (b"", None),
+    ],
+)
+def test_the_last_field_of_a_record(ending: bytes, consent: str | None) -> None:
+    value = encoded(CLICKS, consent="denied").removesuffix(b"\x0cdenied") + ending
+    whole = encoded(CLICKS, consent="denied")
+    frame, rejects = decode(batch(CLICKS, [whole, value, whole]))
+    assert frame["consent"].to_list() == ["denied", *([consent] if consent else []), "denied"]
+    assert frame["content"].n_unique() == 1
+    assert rejects["reason"].to_list() == ([] if consent else ["undecodable"])
+
+
 def test_content_of_a_credit_request_is_nothing() -> None:
     assert decode(batch(CREDIT_REQUESTS, [encoded(CREDIT_REQUESTS)]))[0]["content"].to_list() == [0]
 

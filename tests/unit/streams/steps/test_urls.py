@@ -50,6 +50,7 @@ def cut(values: list[str]) -> list[tuple[str, int] | None]:
 @example(["https://a.b/?gclid=\t"])
 @example(["https://a.b/?gcl\tid=1"])
 @example(["https://a.b/?x#?gclid=1"])
+@example(["https://a.b/?gclid=#x", "https://a.b/?x=1#a=b&gclid=2"])
 @example(["https://a.b#?gclid=1"])
 @example(["https://a.b?gclid=1?"])
 @example(["https://a.b/\t?gclid=1", "https://a.b/ ?gclid=1#\n"])
