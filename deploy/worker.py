@@ -46,15 +46,13 @@ def run_worker(settings: WorkerSettings, clickhouse: ClickHouseSettings) -> int:
 
 async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics: WorkerMetrics) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     cluster = await asyncio.to_thread(describe_cluster, settings.bootstrap, TOPICS)
     partitions = cluster.partitions[TOPICS[0]]
     restoring, inserting, deriving = (connect(clickhouse) for _ in range(3))
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
     await asyncio.to_thread(warm_up, lookups)
     owner = Journal(restoring, settings.group)
-    assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions)
+    assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions, metrics)
     flusher = Flusher(
         Journal(inserting, settings.group),
         HopSender(settings.bootstrap),
@@ -62,6 +60,8 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
         lambda: int(time.time() * 1000),
     )
     pipeline = Pipeline(settings, assignments, flusher, metrics)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stop, assignments)
     app = create_app(settings, pipeline)
     deriver = Deriver(pipeline, Journal(deriving, settings.group), metrics, settings.derive_seconds)
     try:
@@ -76,6 +76,11 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
         pipeline.close()
         for connection in (restoring, inserting, deriving):
             connection.close()
+
+
+def _stop(stop: asyncio.Event, assignments: Assignments) -> None:
+    stop.set()
+    assignments.give_up.set()
 
 
 class Deriver(threading.Thread):

@@ -10,11 +10,16 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tenacity import RetryError
+
+from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
+from sinks.clickhouse.errors import Unavailable
 from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
 from streams.cold import Cold
-from streams.errors import LogLossError
+from streams.errors import LogLossError, OwnershipLost
+from streams.patience import patiently
 from streams.process import Processor
 from streams.restore import restore
 from streams.settings import WorkerSettings
@@ -53,8 +58,17 @@ class Assignments:
     lookups: Lookups
     cluster_id: str
     partitions: int
+    metrics: WorkerMetrics
+    give_up: threading.Event = field(default_factory=threading.Event)
 
     def take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
+        """Do as `_take`; while ClickHouse is away, wait and begin again. Raises OwnershipLost once ``give_up`` is set."""
+        try:
+            return patiently(Unavailable, "restore", self.give_up, self.metrics)(self._take, bounds)
+        except RetryError as error:
+            raise OwnershipLost("stopped while waiting for ClickHouse") from error
+
+    def _take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
         """Take ownership of the lines in ``bounds`` (first and next offset of each log), restore, and return the assignment.
 
         Raises LogLossError where a fence lies outside its log.
@@ -70,7 +84,7 @@ class Assignments:
         numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
-        cold = Cold(self.history, self.partitions)
+        cold = Cold(self.history, self.partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
         processor = Processor(self.settings, self.lookups, states, sources, self.partitions, cold)
         return Assignment(token, sources, Lines(next_offset), processor)
 

@@ -30,10 +30,21 @@ class TopicsError(Exception):
         self.partitions = partitions
 
 
+class KafkaAway(Exception):
+    """No broker at ``bootstrap`` did what it was asked."""
+
+    def __init__(self, bootstrap: str, reason: object) -> None:
+        super().__init__(f"Kafka at {bootstrap} failed: {reason}")
+        self.bootstrap = bootstrap
+
+
 def describe_cluster(bootstrap: str, topics: Sequence[str], seconds: float = 30.0) -> Cluster:
-    """Return the cluster behind ``bootstrap``. Raises TopicsError where ``topics`` are not co-partitioned."""
+    """Return the cluster behind ``bootstrap``. Raises TopicsError where ``topics`` are not co-partitioned, KafkaAway."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    metadata = admin.list_topics(timeout=seconds)
+    try:
+        metadata = admin.list_topics(timeout=seconds)
+    except confluent_kafka.KafkaException as error:
+        raise KafkaAway(bootstrap, error) from error
     known = metadata.topics
     partitions = {topic: len(known[topic].partitions) if topic in known else 0 for topic in topics}
     if len(set(partitions.values())) != 1 or 0 in partitions.values():

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
+from tenacity import Retrying
 
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
@@ -50,10 +51,12 @@ AHEAD_MS = 3_600_000
 
 
 class Cold(NamedTuple):
-    """The journal as the place of what memory has let go; ``partitions`` as the topics have now."""
+    """The journal as the place of what memory has let go; ``partitions`` as the topics have now. ``patiently`` repeats a call while ClickHouse
+    is away."""
 
     history: History
     partitions: int
+    patiently: Retrying
 
     def transactions(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
         """Load the transactions that a frame of conversions concerns and memory does not hold."""
@@ -65,14 +68,21 @@ class Cold(NamedTuple):
             and (partner, transaction_id) not in states[number].transactions.by_key
         ]
         if keys:
-            put_transactions(states, self.history.cold_transactions(keys, self.partitions))
+            put_transactions(states, self.patiently(self.history.cold_transactions, keys, self.partitions))
 
     def late(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
         """Load the journeys that the touches of ``frame`` come to so late that a request they concern may have been let go."""
-        floors = {number: state.cold_floor + AHEAD_MS for number, state in states.items() if state.cold_floor is not None}
+        floors = {
+            number: state.cold_floor + AHEAD_MS
+            for number, state in states.items()
+            if state.cold_floor is not None
+        }
         if floors:
             floor = pl.col("_partition").replace_strict(floors, default=None, return_dtype=pl.Int64)
-            self.journeys(states, frame.filter(pl.col("occurred_at") <= floor).select("_partition", "route").unique().rows())
+            self.journeys(
+                states,
+                frame.filter(pl.col("occurred_at") <= floor).select("_partition", "route").unique().rows(),
+            )
 
     def journeys(self, states: Mapping[int, PartitionState], places: list[tuple[int, str]]) -> None:
         """Load everything on the given (partition number, route) pairs that memory may have let go: touches, requests, credits."""
@@ -84,8 +94,8 @@ class Cold(NamedTuple):
         if not wanted:
             return
         routes = sorted({route for _, route in wanted})
-        put_requests(states, *self.history.cold_requests_on(routes, self.partitions))
-        put_touches(states, self.history.cold_touches_on(routes, self.partitions))
+        put_requests(states, *self.patiently(self.history.cold_requests_on, routes, self.partitions))
+        put_touches(states, self.patiently(self.history.cold_touches_on, routes, self.partitions))
         for number, route in wanted:
             states[number].warm.add(route)
 

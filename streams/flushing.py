@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_when_event_set
-from tenacity.wait import wait_exponential_jitter
+from tenacity import RetryError
 
 from schemas.metrics import WorkerMetrics
 from sinks.clickhouse.errors import NotOwner, Unavailable
@@ -16,6 +15,7 @@ from sinks.clickhouse.journal import Journal
 from streams.assignment import Assignment
 from streams.broker import HopError, HopSender
 from streams.errors import OwnershipLost
+from streams.patience import patiently
 from streams.unit import Outcome
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class Flusher:
             _ingested_at=pl.lit(self._now_ms(), dtype=pl.Int64),
             _owner=pl.lit(assignment.token, dtype=pl.UInt64),
         )
-        block = self._journal.pack(frame)
+        # The first pack asks the server for the table's columns.
+        block = self._retrying(assignment, Unavailable, "pack")(self._journal.pack, frame)
         outcome.seconds["pack"] = time.thread_time() - started
         sources = {assignment.sources[line]: tally.last_offset for line, tally in outcome.tallies.items()}
         deduplication = uuid.uuid4().hex
@@ -78,14 +79,4 @@ class Flusher:
         return all((fences.get(source) or -1) >= last for source, last in sources.items())
 
     def _retrying(self, assignment: Assignment, error: type[Exception], operation: str) -> Any:
-        def note(state: RetryCallState) -> None:
-            self._metrics.retries.labels(operation=operation).inc()
-            log.warning("%s failed, trying again: %s", operation, state.outcome and state.outcome.exception())
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(error),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0),
-            stop=stop_when_event_set(assignment.abandoned),
-            before_sleep=note,
-        )
-        return lambda function, *arguments: retrying(function, *arguments)
+        return patiently(error, operation, assignment.abandoned, self._metrics)

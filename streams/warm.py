@@ -22,7 +22,9 @@ def warm_up(lookups: Lookups) -> None:
 def _touches() -> None:
     numbers = ("occurred_at", "_record_time", "event_hi", "event_lo", "bot")
     columns = {name: [0] if name in numbers else ["aaaa"] for name in NEEDED}
-    frame = pl.DataFrame(columns).with_columns(pl.col("event_hi", "event_lo").cast(pl.UInt64), kind=pl.lit("click"))
+    frame = pl.DataFrame(columns).with_columns(
+        pl.col("event_hi", "event_lo").cast(pl.UInt64), kind=pl.lit("click")
+    )
     touches = Touches()
     touches.add(pl.concat([frame] * 5000))
     touches.visitor_of(0, 1, 1, 0)
