@@ -88,24 +88,34 @@ def marked(running: Running, word: str) -> str:
 def kill(kill: Kill, running: Running, runner: Runner, out: Output, compressed: bool) -> None:
     """Stop the statements that the condition describes; with SYNC, return when they have stopped."""
     others = [other for other in runner.registry.snapshot() if other is not running]
-    numbers = _matching(kill.condition, others, runner, running.context) if others else set()
+    numbers = _matching(kill.condition, others, runner, running.context)
     found = [other for other in others if other.number in numbers]
     if kill.mode != "TEST":
-        found = stop(found, runner.engine, runner.registry)
-        if kill.mode == "SYNC":
-            runner.registry.wait_out(found)
+        # One that has ended since (an engine that runs one at a time made us wait for it) counts as stopped.
+        stop(found, runner.engine, runner.registry)
+    if kill.mode == "SYNC":
+        runner.registry.wait_out(found)
     status = {"SYNC": "finished", "ASYNC": "waiting", "TEST": "unknown_status"}[kill.mode]
     rows = [(status, other.query_id, other.user, other.text) for other in found]
     out.block(_kill_result(rows), compressed)
 
 
-def stop(statements: list[Running], engine: Engine, registry: Registry) -> list[Running]:
-    """Mark statements as killed and tell the engine, if it can be told. Returns those that still existed."""
-    found = registry.kill({running.number for running in statements})
-    if engine.isolated and (busy := [running for running in found if running.in_engine]):
-        condition = " OR ".join(f"position(query, {literal(running.marker)}) > 0" for running in busy)
-        engine.control.query(f"KILL QUERY WHERE query_id != queryID() AND ({condition}) ASYNC", Context())
-    return found
+def stop(statements: list[Running], engine: Engine, registry: Registry) -> None:
+    """Mark statements as killed, and tell the engine of those it works on, if it can be told."""
+    interrupt(registry.kill({running.number for running in statements}), engine)
+
+
+def interrupt(statements: list[Running], engine: Engine) -> None:
+    """Tell the engine to stop these statements. It may not know one yet that has just been given to it."""
+    busy = [running for running in statements if running.in_engine]
+    if engine.isolated and busy:
+        condition = " OR ".join(_marks(literal(running.marker)) for running in busy)
+        engine.control.query(f"KILL QUERY WHERE {condition} ASYNC", Context())
+
+
+def _marks(marker: str) -> str:
+    """The condition that a listed query is the marked one, and not another that speaks of it."""
+    return f"(startsWith(query, {marker}) OR endsWith(query, {marker}))"
 
 
 def hung_up(link: socket.socket) -> str:
@@ -127,6 +137,10 @@ def _matching(condition: str, others: list[Running], runner: Runner, context: Co
     A statement's own SETTINGS clause is known to the engine only, one receiving its data to us only: both are
     asked.
     """
+    if not others:
+        # Nothing can match, but a condition with a mistake is still an error.
+        runner.lane.query(f"SELECT 1 FROM system.processes WHERE ({condition}\n) LIMIT 0", context)
+        return set()
     known = ", ".join(_as_tuple(other) for other in others)
     about_us = (
         "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query, "
@@ -136,7 +150,7 @@ def _matching(condition: str, others: list[Running], runner: Runner, context: Co
     about_engine = (
         "SELECT * REPLACE (r.2 AS query_id, r.2 AS initial_query_id, r.3 AS user, r.4 AS query), "
         "r.1 AS front FROM (SELECT * FROM system.processes WHERE query_id != queryID()) "
-        f"ARRAY JOIN [{known}] AS r WHERE position(query, r.8) > 0"
+        f"ARRAY JOIN [{known}] AS r WHERE {_marks('r.8')}"
     )
     numbers: set[int] = set()
     for source in (about_us, about_engine):

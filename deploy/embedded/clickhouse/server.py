@@ -103,15 +103,16 @@ class Server:
                     self._links.discard(link)
 
     def _watch(self) -> None:
-        """Stop reading statements whose client has cancelled them or gone away."""
+        """Stop reading statements whose client has cancelled them or gone away; see that killed ones end."""
+        house = self._house
         while not self._stopping.wait(WATCH_SECONDS):
-            for running in self._house.registry.snapshot():
-                if not running.stoppable or running.killed:
-                    continue
-                did = answers.hung_up(running.link)
-                if did:
+            statements = house.registry.snapshot()
+            for running in statements:
+                if running.stoppable and not running.killed and (did := answers.hung_up(running.link)):
                     running.cancelled = did == "cancel"
-                    answers.stop([running], self._house.engine, self._house.registry)
+                    answers.stop([running], house.engine, house.registry)
+            # Again and again: one may have been too young for the engine to know it.
+            answers.interrupt([running for running in statements if running.killed], house.engine)
 
     def _end(self) -> None:
         """Let running statements finish (for a while), part from the clients, close the engine."""
