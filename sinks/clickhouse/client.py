@@ -71,6 +71,12 @@ class Connection:
             )
             return rows
 
+    def query_named(self, sql: str) -> tuple[list[str], list[Row]]:
+        """Return the names of a query's columns, and its rows; both are empty for a statement that answers nothing."""
+        with self._failing():
+            rows, columns = self._client.execute(sql, with_column_types=True)
+            return [name for name, _ in columns], rows
+
     def query_frame(
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Settings | None = None
     ) -> pl.DataFrame:

@@ -62,6 +62,9 @@ class MigrationError(Exception):
 
 def server_error(code: int, text: str) -> ClickHouseError:
     """Return the error that a server's exception means."""
+    text = text.partition("Stack trace:")[0].strip()
     if code == VIOLATED_CONSTRAINT and "Constraint `owner`" in text:
         return NotOwner(code, text)
-    return Unavailable(code, text) if code in TRANSIENT else Refused(code, text)
+    # One code for too many parts, which will be merged, and for a block of more than one partition, which will always be one.
+    transient = code in TRANSIENT and not text.startswith("DB::Exception: Too many partitions")
+    return Unavailable(code, text) if transient else Refused(code, text)

@@ -4,6 +4,7 @@ The rows of one statement and the fences they lead to land as one part, or not a
 and rebuilding an old one are the same call, repeated.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ def derive(
     """Derive what the journal holds of ``sources`` beyond the rollup's fences, at most about ``limit`` records at a time.
 
     Flushes are derived whole, at least one per source. Raises NotOwner where a source has a newer owner: nothing landed then. After
-    Unavailable, end what may still run (`Journal.kill_running`) before calling again.
+    Unavailable it may be called again at once, with the same sources: a statement of unknown outcome and its repetition start from the same
+    fences, so they have the same deduplication token and one of them lands.
     """
     connection = journal.connection
     fences = rollup_fences(connection, rollup, sources)
@@ -72,7 +74,8 @@ def derive(
         comment = running_comment(
             f"derive {rollup.name}", journal.group, [one.source for one in ranges], token
         )
-        connection.execute(statement(rollup, ranges, token), {**_SETTINGS, "log_comment": comment})
+        settings = {"insert_deduplication_token": _deduplication(fences, token), "log_comment": comment}
+        connection.execute(statement(rollup, ranges, token), {**_SETTINGS, **settings})
     return Derived(
         sum(one.rows for one in ranges),
         {one.source: one.until for one in ranges},
@@ -126,6 +129,11 @@ def statement(rollup: Rollup, ranges: Sequence[Range], token: int) -> str:
         _fence_rows(rollup, ranges, token)
     ]
     return f"INSERT INTO {rollup.table} ({', '.join(rollup.defaults)}) " + " UNION ALL ".join(selects)
+
+
+def _deduplication(fences: Mapping[str, int], token: int) -> str:
+    state = "\n".join(f"{source} {fence}" for source, fence in sorted(fences.items()))
+    return f"{token}-{hashlib.sha256(state.encode()).hexdigest()}"
 
 
 def _select(rollup: Rollup, branch: Branch, ranges: Sequence[Range]) -> str:

@@ -32,4 +32,4 @@ CREATE TABLE IF NOT EXISTS ${database}.rollup_minute ${on_cluster}
 )
 ENGINE = ${AggregatingMergeTree}
 ORDER BY (bucket, campaign, affiliate, offer, channel, country, device, bot, currency, model, _source)
-SETTINGS min_bytes_for_wide_part = 134217728 ${fewer_merges};
+SETTINGS ${deduplication_window} = 1000, min_bytes_for_wide_part = 134217728 ${fewer_merges};
