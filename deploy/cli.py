@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.running import Running, find_running
 from deploy.settings import (
     SETTINGS,
     SettingsError,
@@ -21,6 +23,13 @@ from deploy.settings import (
     worker_settings,
 )
 
+CHATTY = {
+    **dict.fromkeys(("faust", "aiokafka", "mode", "httpx", "abc"), logging.WARNING),
+    # Logs every attempt to connect; what comes of them is said once, at the end.
+    "kafka": logging.CRITICAL,
+}
+"""Libraries that log much, and from which level on they are heard without --verbose."""
+
 console = Console()
 errors = Console(stderr=True)
 
@@ -28,8 +37,9 @@ errors = Console(stderr=True)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="funnel")
 @click.option("--verbose", is_flag=True, help="Log more.")
+@click.option("--embedded", is_flag=True, help="Talk to what `funnel up` runs over FUNNEL_DATA_DIR.")
 @click.pass_context
-def funnel(context: click.Context, verbose: bool) -> None:
+def funnel(context: click.Context, verbose: bool, embedded: bool) -> None:
     """Real-time tracking for affiliate marketing and lead generation.
 
     Every setting is a FUNNEL_* variable; `funnel settings` lists them.
@@ -39,9 +49,20 @@ def funnel(context: click.Context, verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for chatty in ("faust", "aiokafka", "mode", "kafka", "httpx", "abc"):
-        logging.getLogger(chatty).setLevel(logging.DEBUG if verbose else logging.WARNING)
+    for chatty, level in CHATTY.items():
+        logging.getLogger(chatty).setLevel(logging.DEBUG if verbose else level)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 120
     context.obj = read_settings(os.environ)
+    if embedded:
+        context.obj = read_settings({**os.environ, **_running(context.obj).variables})
+
+
+def _running(values: dict[str, Any]) -> Running:
+    found = find_running(Path(values["data_dir"]))
+    if found is None:
+        raise click.ClickException(f"`funnel up` does not run over {values['data_dir']}")
+    return found
 
 
 @funnel.command()
@@ -100,9 +121,13 @@ def up(values: dict[str, Any], events: int, seed: int, verify: bool) -> None:
 
     On a terminal it keeps running until Ctrl-C; without one it exits when the events are through, with 0 only if all is well.
     """
+    from deploy.up import Exercise
     from deploy.up import up as run_up
 
-    sys.exit(run_up(values, os.environ, console, events, seed, verify))
+    # Asked to end, it stops its children in order instead of leaving them to be killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stay = sys.stdin.isatty() and sys.stdout.isatty()
+    sys.exit(run_up(values, os.environ, console, Exercise(events, seed, verify), stay))
 
 
 @funnel.command()
@@ -182,28 +207,40 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
     """Watch counters, lag and latency live, read from /metrics of the processes (by default those of `funnel up`)."""
     from deploy.top import top as run_top
 
-    run_top(values, console, urls, once)
+    run_top(console, urls or _running(values).metrics, once)
 
 
 def main() -> NoReturn:
     """Entry point: known errors in one line, exit 2 for settings, 1 for the rest."""
-    from sinks.clickhouse.errors import ClickHouseError, MigrationError
-    from streams.broker import TopicsError
-
     try:
         funnel(standalone_mode=False)
     except SettingsError as error:
-        errors.print(f"[red]funnel:[/] {error}", highlight=False)
-        sys.exit(2)
+        _fail(error, 2)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (ClickHouseError, MigrationError, TopicsError) as error:
-        errors.print(f"[red]funnel:[/] {error}", highlight=False)
-        sys.exit(1)
+    except _known_errors() as error:
+        _fail(error, 1)
     sys.exit(0)
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """What can go wrong outside of this program; anything else is a fault of ours and shows where."""
+    from deploy.embedded.supervise import ChildFailed
+    from simulator.kafka import KafkaFailed
+    from simulator.send import NotAcknowledged
+    from sinks.clickhouse.errors import ClickHouseError, MigrationError
+    from streams.broker import KafkaAway, TopicsError
+
+    return ChildFailed, KafkaFailed, NotAcknowledged, ClickHouseError, MigrationError, KafkaAway, TopicsError
+
+
+def _fail(error: Exception, status: int) -> NoReturn:
+    errors.print("[red]funnel:[/] ", end="")
+    errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Secrets of an embedded installation: made once per data directory, in a file that only its owner can read."""
 
 import json
-import os
 import secrets
 from pathlib import Path
+
+from deploy.private import write_private
 
 FILE = "secrets.json"
 NAMES = ("clickhouse_password", "token", "email_key", "link_key")
@@ -16,8 +17,5 @@ def embedded_secrets(directory: Path) -> dict[str, str]:
     missing = [name for name in NAMES if name not in known]
     if missing:
         known.update({name: secrets.token_urlsafe(24) for name in missing})
-        draft = path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(known, file)
-        draft.replace(path)
+        write_private(path, json.dumps(known))
     return known

@@ -1,6 +1,9 @@
 """What `funnel up` prints when the events are through: the funnel, the best campaigns, and where to look."""
 
+import shlex
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,7 +28,7 @@ SELECT campaign, sumIf(clicks, model = ''), sumIf(leads, model = ''),
        sumIf(credit_weight, model = 'first_click') / 1e9, sumIf(credit_weight, model = 'last_click') / 1e9
 FROM rollup_minute WHERE campaign != '' GROUP BY campaign ORDER BY 5 DESC, 2 DESC, 1 LIMIT 8
 """
-READY_QUERY = "SELECT channel, sum(clicks) AS clicks, sum(leads) AS leads FROM rollup_minute WHERE model = '' GROUP BY channel ORDER BY clicks DESC"
+READY_QUERY = "SELECT channel, sum(clicks) AS clicks, sum(leads) AS leads FROM funnel_minute GROUP BY channel ORDER BY clicks DESC"
 
 
 def show_funnel(console: Console, values: Mapping[str, Any]) -> None:
@@ -64,17 +67,22 @@ def show_addresses(console: Console, stack: Stack, values: Mapping[str, Any]) ->
     """Print where the parts of a running stack can be reached. Secrets are named by file, never shown."""
     table = Table("what", "where", title="Where to look")
     table.add_row("collector", stack.collector_url)
-    for name, process in stack.processes.items():
-        table.add_row(f"metrics of the {name}", process.metrics)
+    for name, address in stack.metrics.items():
+        table.add_row(f"metrics of {name}", address)
     table.add_row("Kafka", values["kafka"])
     table.add_row("ClickHouse (native protocol)", f"{values['clickhouse_host']}:{values['clickhouse_port']}")
-    table.add_row("its password", str(stack.directory / "secrets.json"))
+    table.add_row("its password, and other secrets", str(stack.directory / "secrets.json"))
+    table.add_row("logs", str(stack.directory / "logs"))
     console.print(table)
-    console.print("A query to begin with:", highlight=False)
-    console.print(f'  {query_command(stack, values)} "{READY_QUERY}"', highlight=False, soft_wrap=True)
+    console.print("From another terminal, while this runs:", highlight=False)
+    for command in (f'query "{READY_QUERY}"', "top"):
+        console.print(
+            f"  {_program(values)} --embedded {command}", highlight=False, soft_wrap=True, markup=False
+        )
 
 
-def query_command(stack: Stack, values: Mapping[str, Any]) -> str:
-    """Return the command that queries the stack from another terminal, without showing its password."""
-    secret = f"$(python3 -c \"import json; print(json.load(open('{stack.directory}/secrets.json'))['clickhouse_password'])\")"
-    return f"FUNNEL_CLICKHOUSE_PORT={values['clickhouse_port']} FUNNEL_CLICKHOUSE_PASSWORD={secret} .venv/bin/funnel query"
+def _program(values: Mapping[str, Any]) -> str:
+    """How to call `funnel` so that it finds this stack from any folder."""
+    program = Path(sys.argv[0])
+    name = str(program) if program.name == "funnel" else f"{sys.executable} -m deploy.cli"
+    return f"FUNNEL_DATA_DIR={shlex.quote(values['data_dir'])} {name}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ def simulate(
     mess: bool,
     url: str,
     acknowledged: Path | None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Sent:
-    """Send ``events`` simulated events and say what became of them; append the acknowledged ids to ``acknowledged``."""
+    """Send ``events`` simulated events and say what became of them; append the acknowledged ids to ``acknowledged``.
+
+    ``watch`` is called now and then and may raise to end it. Raises NotAcknowledged, KafkaFailed.
+    """
     items = generate(seed, events, int(time.time() * 1000), Mess() if mess else Mess.none())
     started = time.monotonic()
     with bar(console) as progress:
@@ -36,6 +40,7 @@ def simulate(
 
         def advance(count: int) -> None:
             progress.advance(task, count)
+            watch()
 
         if via == "kafka":
             sent = send_to_kafka(items, values["kafka"], advance)

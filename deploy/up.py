@@ -1,54 +1,57 @@
 """`funnel up`: everything embedded, on one machine, in one command."""
 
-import sys
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from deploy.embedded.stack import Stack
 from deploy.embedded.supervise import ChildFailed
 from deploy.initialise import initialise
+from deploy.running import written_down
 from deploy.settings import PREFIX, TEST_PREFIX, read_settings
 from deploy.show import show_addresses, show_funnel
 from deploy.simulation import simulate
-from deploy.top import ADDRESSES
 from deploy.verification import wait_and_verify
 
 ACKNOWLEDGED = "acknowledged.txt"
 
 
-def up(
-    values: Mapping[str, Any],
-    environ: Mapping[str, str],
-    console: Console,
-    events: int,
-    seed: int,
-    verify: bool,
-) -> int:
-    """Start everything, send ``events`` simulated events, verify if asked; return the exit status.
+class Exercise(NamedTuple):
+    """What to do with a stack that has been started: send that many simulated events, and verify them or not."""
 
-    On a terminal it then runs until Ctrl-C.
-    """
+    events: int
+    seed: int
+    verify: bool
+
+
+def up(
+    values: Mapping[str, Any], environ: Mapping[str, str], console: Console, exercise: Exercise, stay: bool
+) -> int:
+    """Start everything, do the exercise; return the exit status. ``stay``: then run until Ctrl-C."""
     directory = Path(values["data_dir"]).resolve()
-    stack = Stack(directory, _inherited(environ), port=values["port"])
+    stack = Stack(directory, _inherited(environ), port=_collector_port(values, environ, console))
     try:
         settings = _start(stack, console)
-        good = _exercise(stack, settings, console, events, seed, verify)
-        show_addresses(console, stack, settings)
-        if sys.stdin.isatty() and sys.stdout.isatty():
-            _keep_running(stack, console)
-        return 0 if good and not stack.failed() else 1
+        with written_down(directory, _variables(stack), list(stack.metrics.values())):
+            good = _exercise(stack, settings, console, exercise)
+            show_addresses(console, stack, settings)
+            if stay:
+                _keep_running(stack, console)
+            stack.check()
+        return 0 if good else 1
     except ChildFailed as error:
-        console.print(f"[red]{error}[/]", highlight=False)
+        console.print(f"[red]{error.name} {error.reason}[/]", highlight=False)
+        console.print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
         return 130
     finally:
-        stack.stop()
-        (directory / ADDRESSES).unlink(missing_ok=True)
+        with console.status("stopping"):
+            stack.stop()
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -56,47 +59,64 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(TEST_PREFIX)}
 
 
+def _collector_port(values: Mapping[str, Any], environ: Mapping[str, str], console: Console) -> int:
+    """The port that was asked for; if none was and the usual one is taken, 0: any."""
+    if PREFIX + "PORT" in environ or _is_free(values["port"]):
+        return int(values["port"])
+    console.print(f"port {values['port']} is taken: the collector listens on another one")
+    return 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _variables(stack: Stack) -> dict[str, str]:
+    return {name: value for name, value in stack.settings().items() if name.startswith(PREFIX)}
+
+
 def _start(stack: Stack, console: Console) -> dict[str, Any]:
     with console.status("starting broker and ClickHouse"):
         stack.start_servers()
-    variables = {name: value for name, value in stack.settings().items() if name.startswith(PREFIX)}
-    settings = read_settings(variables)
+    settings = read_settings(_variables(stack))
     for line in initialise(settings):
         console.print(line)
     with console.status("starting collector and worker"):
         stack.start_collector()
         stack.start_worker()
-    addresses = [process.metrics for process in stack.processes.values()]
-    (stack.directory / ADDRESSES).write_text("\n".join(addresses) + "\n")
     console.print("collector and worker: ready")
     return settings
 
 
-def _exercise(
-    stack: Stack, settings: Mapping[str, Any], console: Console, events: int, seed: int, verify: bool
-) -> bool:
-    if not events:
+def _exercise(stack: Stack, settings: Mapping[str, Any], console: Console, exercise: Exercise) -> bool:
+    if not exercise.events:
         return True
     acknowledged = stack.directory / ACKNOWLEDGED
     acknowledged.unlink(missing_ok=True)
     simulate(
         settings,
         console,
-        events=events,
-        seed=seed,
+        events=exercise.events,
+        seed=exercise.seed,
         via="collector",
         mess=True,
         url=stack.collector_url,
         acknowledged=acknowledged,
+        watch=stack.check,
     )
-    good = wait_and_verify(settings, console, acknowledged) if verify else True
+    good = wait_and_verify(settings, console, acknowledged, stack.check) if exercise.verify else True
     show_funnel(console, settings)
     return good
 
 
 def _keep_running(stack: Stack, console: Console) -> None:
     console.print("running until Ctrl-C")
-    while not stack.failed():
+    while True:
+        stack.check()
         time.sleep(0.5)
-    for child in stack.failed():
-        console.print(f"[red]{child.name} has ended; its log is {child.log}[/]", highlight=False)

@@ -1,7 +1,7 @@
 """`funnel verify`: the oracle's numbers against ClickHouse's."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,24 @@ def compare_now(values: Mapping[str, Any], console: Console, acknowledged: Path 
         connection.close()
 
 
-def wait_and_verify(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
-    """Wait until nothing is on its way any more, then verify."""
+def wait_and_verify(
+    values: Mapping[str, Any],
+    console: Console,
+    acknowledged: Path | None,
+    watch: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait until nothing is on its way any more, then verify. ``watch`` is called while waiting and may raise to end it."""
     connection = connect(clickhouse_settings(values))
     try:
-        drained = _wait(values, console, connection)
+        drained = _wait(values, console, connection, watch)
         return compare_with(values, console, connection, acknowledged) and drained
     finally:
         connection.close()
 
 
-def _wait(values: Mapping[str, Any], console: Console, connection: Connection) -> bool:
+def _wait(
+    values: Mapping[str, Any], console: Console, connection: Connection, watch: Callable[[], None]
+) -> bool:
     cluster = describe_cluster(values["kafka"], TOPICS)
     lines = [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
     ends = LogEnds(values["kafka"], lines)
@@ -52,6 +59,7 @@ def _wait(values: Mapping[str, Any], console: Console, connection: Connection) -
 
             def show(backlog: Backlog) -> None:
                 status.update(f"{backlog.records:,} records to land, {backlog.derive:,} to derive")
+                watch()
 
             wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), show)
     except NotDrained as error:
@@ -66,6 +74,7 @@ def _wait(values: Mapping[str, Any], console: Console, connection: Connection) -
 def compare_with(
     values: Mapping[str, Any], console: Console, connection: Connection, acknowledged: Path | None
 ) -> bool:
+    """Compare over ``connection`` and print the report; return whether nothing differs. ``acknowledged`` names a file of ids to look for."""
     rules = Rules(
         dedup_window_ms=values["dedup_window_hours"] * HOUR_MS,
         lookback_ms=values["lookback_days"] * 24 * HOUR_MS,

@@ -10,7 +10,7 @@ import httpx
 
 from deploy.embedded.broker import Broker
 from deploy.embedded.clickhouse import ClickHouseServer
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.supervise import Child, ChildFailed, free_port
 from deploy.secrets import embedded_secrets
 from deploy.settings import PREFIX
 
@@ -34,7 +34,9 @@ class Stack:
     port: int = 0
     clickhouse_port: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
+    broker: Broker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
+    clickhouse_metrics: str = ""
     pids: dict[str, int] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
     _settings: dict[str, str] = field(default_factory=dict)
@@ -44,17 +46,20 @@ class Stack:
         self.directory.mkdir(parents=True, exist_ok=True)
         known = embedded_secrets(self.directory)
         logs = self.directory / "logs"
-        broker = self._open.enter_context(Broker(logs))
+        broker = self.broker = self._open.enter_context(Broker(logs))
+        metrics_port = free_port()
         server = ClickHouseServer(
             self.directory / "clickhouse",
             port=self.clickhouse_port,
             password=known["clickhouse_password"],
+            metrics_port=metrics_port,
             log=logs / "clickhouse.log",
         )
         self._open.enter_context(server)
         # The port stays when it is started again: clients know it.
         server.keep_port()
         self.clickhouse = server
+        self.clickhouse_metrics = f"http://127.0.0.1:{metrics_port}/metrics"
         self.pids = {"broker": broker.pid or 0, "clickhouse": server.pid or 0}
         self._settings = {
             "KAFKA": broker.bootstrap,
@@ -104,9 +109,25 @@ class Stack:
         """Start a worker; it is ready when it owns partitions."""
         return self.start(name, "worker", owns_partitions, **more)
 
-    def failed(self) -> list[Child]:
-        """Return the children that have ended although nobody stopped them."""
-        return [process.child for process in self.processes.values() if not process.child.running]
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where the metrics of each part are, by its name; the broker has none."""
+        return {"clickhouse": self.clickhouse_metrics} | {
+            name: process.metrics for name, process in self.processes.items()
+        }
+
+    def check(self) -> None:
+        """Raise ChildFailed where a part has ended although nobody stopped it."""
+        parts = [
+            ("the broker", self.broker.pid, self.broker.log),
+            ("ClickHouse", self.clickhouse.pid, self.clickhouse.log),
+        ]
+        parts += [
+            (process.child.name, process.child.pid, process.child.log) for process in self.processes.values()
+        ]
+        for name, pid, log in parts:
+            if pid is None:
+                raise ChildFailed(name, "has ended", None, log)
 
     def stop(self) -> None:
         """Stop everything, in the reverse order of starting."""
