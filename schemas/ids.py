@@ -14,7 +14,7 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 ROUTE_LENGTH = 4
 RANDOM_LENGTH = 26
 MINTED = re.compile(r"[a-z2-7]{30}", re.ASCII)
-_HOP_NAMESPACE = uuid.UUID("0b0e5a3c-6f0e-5f6e-9d5d-0f2a6a9f4c11")
+_HOP_NAMESPACE = uuid.UUID("0b0e5a3c-6f0e-5f6e-9d5d-0f2a6a9f4c11").bytes
 
 
 def _random_characters(count: int) -> str:
@@ -69,5 +69,10 @@ def journey_route(partner: str, transaction_id: str, click_id: str, lead_id: str
 
 
 def hop_id(*content: object) -> str:
-    """Return the id of a hop: a version 5 UUID of its content, so that the same hop has the same id."""
-    return str(uuid.uuid5(_HOP_NAMESPACE, "\x00".join(str(part) for part in content)))
+    """Return the id of a hop: a version 5 UUID (RFC 9562) of its content, so that the same hop has the same id."""
+    name = "\x00".join(map(str, content)).encode()
+    digest = bytearray(hashlib.sha1(_HOP_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import uuid
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +65,9 @@ def test_what_leads_nowhere_stays_with_its_transaction() -> None:
 def test_a_hop_has_the_id_of_its_content() -> None:
     assert hop_id("a", 1) == hop_id("a", 1)
     assert len({hop_id("a", 1), hop_id("a", 2), hop_id("a1"), hop_id("a", "1", "")}) == 4
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")) | st.integers()))
+def test_a_hop_id_is_a_version_5_uuid(content: list[object]) -> None:
+    name = "\x00".join(str(part) for part in content)
+    assert hop_id(*content) == str(uuid.uuid5(uuid.UUID("0b0e5a3c-6f0e-5f6e-9d5d-0f2a6a9f4c11"), name))
