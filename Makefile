@@ -45,7 +45,7 @@ format: $(STAMP) ## Put the code into the house format
 	@$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## Measure: pipeline, front, collector; one JSON line each
-	@for name in front collector pipeline; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@failed=0; for name in front collector pipeline; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
 
 lock: $(STAMP) ## Resolve the dependencies of pyproject.toml anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \

@@ -97,7 +97,7 @@ def measure(stack: Stack, values: Mapping[str, Any], events: int) -> dict[str, A
     with cpu_of(servers) as spent:
         worker = stack.start_worker()
         started = time.perf_counter()
-        wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), pause=0.25)
+        wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), pause=0.5)
         seconds = time.perf_counter() - started
         worker_process = psutil.Process(worker.child.pid)
         times = worker_process.cpu_times()

@@ -11,6 +11,9 @@ from typing import TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
+NO_LIMIT = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """How far (ms of record time) a partition may run ahead of the oldest one, and how long (ms) it is held at most."""
@@ -40,29 +43,30 @@ class Holds:
     since: dict[Hashable, float] = field(default_factory=dict)
 
 
-def takeable(heads: Mapping[K, Head], alignment: Alignment, holds: Holds, now_ms: float) -> set[K]:
-    """Return the partitions whose buffered records may be taken now, and note in ``holds`` which ones wait.
+def takeable(heads: Mapping[K, Head], alignment: Alignment, holds: Holds, now_ms: float) -> dict[K, int]:
+    """Return up to which record time (ms) each partition's buffered records may be taken now, and note in ``holds`` which ones wait.
 
     A partition that is behind but has nothing buffered holds the others back by the time it has reached; one at its high watermark
     never does.
     """
-    floor = _floor(heads)
-    taken: set[K] = set()
-    for key, head in heads.items():
+    waited_for = sorted((_next_time(head), place) for place, head in enumerate(heads.values()) if head.behind)
+    taken: dict[K, int] = {}
+    for place, (key, head) in enumerate(heads.items()):
         if head.first_time is None:
             continue
-        ahead = floor is not None and head.first_time > floor + alignment.slack_ms
-        if ahead and now_ms - holds.since.setdefault(key, now_ms) < alignment.hold_ms:
+        # Nobody waits for itself.
+        oldest = next((time for time, other in waited_for[:2] if other != place), None)
+        limit = NO_LIMIT if oldest is None else oldest + alignment.slack_ms
+        if head.first_time <= limit:
+            taken[key] = limit
+        elif now_ms - holds.since.setdefault(key, now_ms) >= alignment.hold_ms:
+            taken[key] = head.first_time + alignment.slack_ms
+        else:
             continue
         holds.since.pop(key, None)
-        taken.add(key)
     return taken
 
 
-def _floor(heads: Mapping[K, Head]) -> int | None:
-    """The oldest record time that is still to come from a partition that is behind."""
-    return min((_next_time(head) for head in heads.values() if head.behind), default=None)
-
-
 def _next_time(head: Head) -> int:
+    """The oldest record time that is still to come from a partition."""
     return head.first_time if head.first_time is not None else head.reached

@@ -21,7 +21,7 @@ from faust.types import TP, ConsumerMessage
 from streams.errors import OutsideLogError
 from streams.intake import Alignment, Head, Holds, takeable
 from streams.settings import WorkerSettings
-from streams.steps.batch import RawBatch
+from streams.steps.batch import RawBatch, split_after
 from streams.unit import Line
 
 Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, int]]]
@@ -39,6 +39,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.alignment = Alignment(settings.align_slack_ms, settings.align_hold_ms)
         self.holds = Holds()
         self.reached: dict[Any, int] = {}
+        self.pending: dict[Any, RawBatch] = {}
         super().__init__(*args, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -86,8 +87,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await self._wait_for_fetch(fetcher, deadline - time.monotonic())
 
     async def _wait_for_fetch(self, fetcher: Any, seconds: float) -> None:
-        if fetcher._records:
-            # Something is buffered but held back: look again soon, whether or not more arrives.
+        if self.pending:
+            # Something is held back: look again soon, whether or not more arrives.
             seconds = min(seconds, 0.02)
         waiter = fetcher._create_fetch_waiter()
         done, pending = await asyncio.wait([waiter], timeout=max(seconds, 0.001))
@@ -97,19 +98,27 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             future.result()
 
     def _take(self, consumer: Any, active: Any) -> dict[Any, list[RawBatch]]:
+        """Move what was fetched into columns, and hand out what is due of it: of each partition the records up to the limit."""
         fetcher = consumer._fetcher
         self._raise_errors(fetcher)
-        heads = {tp: self._head(consumer, tp) for tp in consumer.assignment()}
-        allowed = takeable(heads, self.alignment, self.holds, time.monotonic() * 1000)
-        taken: dict[Any, list[RawBatch]] = {}
+        assigned = consumer.assignment()
         for tp in list(fetcher._records):
-            if not fetcher._subscriptions.is_assigned(tp):
+            if tp not in assigned:
                 del fetcher._records[tp]
-            elif tp in allowed and (not active or tp in active):
-                batch = self._drain(fetcher, tp)
-                if batch is not None:
-                    taken[tp] = [batch]
-        return taken
+            elif tp not in self.pending:
+                self._drain(fetcher, tp)
+        heads = {tp: self._head(consumer, tp) for tp in assigned}
+        limits = takeable(heads, self.alignment, self.holds, time.monotonic() * 1000)
+        return {tp: [self._cut(tp, limit)] for tp, limit in limits.items() if not active or tp in active}
+
+    def _cut(self, tp: Any, limit: int) -> RawBatch:
+        """Take the buffered records of ``tp`` up to the first one after record time ``limit``; the rest waits."""
+        batch = self.pending.pop(tp)
+        due, rest = split_after(batch, limit)
+        if rest is not None:
+            self.pending[tp] = rest
+        self.reached[tp] = int(due.record_time[-1])
+        return due
 
     @staticmethod
     def _raise_errors(fetcher: Any) -> None:
@@ -123,60 +132,39 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                     raise OutsideLogError(tp.topic, tp.partition, error.args[0][tp]) from error
 
     def _head(self, consumer: Any, tp: Any) -> Head:
-        result = consumer._fetcher._records.get(tp)
+        buffered = self.pending.get(tp)
+        if buffered is not None:
+            return Head(int(buffered.record_time[0]), self.reached.get(tp, 0), True)
         highwater = consumer.highwater(tp)
         state = consumer._subscription.subscription.assignment.state_value(tp)
         position = state.position if state is not None and state.has_valid_position else None
         behind = highwater is None or position is None or position < highwater
-        reached = self.reached.get(tp, 0)
-        first_time = None
-        if isinstance(result, FetchResult) and result.has_more():
-            first, _ = _peeked(result)
-            first_time = reached if first is None else int(first.timestamp)
-        return Head(first_time, reached, behind)
+        return Head(None, self.reached.get(tp, 0), behind)
 
-    def _drain(self, fetcher: Any, tp: Any) -> RawBatch | None:
-        """Take everything buffered of ``tp`` as columns, without a record object per message."""
+    def _drain(self, fetcher: Any, tp: Any) -> None:
+        """Buffer everything fetched of ``tp`` as columns, without a record object per message."""
         result = fetcher._records.pop(tp)
         fetcher._notify(fetcher._wait_consume_future)
         if not result.check_assignment(tp) or not result.has_more():
-            return None
-        batch = _columns(tp, result._partition_records, *_peeked(result))
+            return
+        batch = _columns(tp, result._partition_records)
         result._update_position()
         if batch is not None:
-            self.reached[tp] = int(batch.record_time[-1])
-        return batch
+            self.pending[tp] = batch
 
     def forget(self, partitions: Iterable[Any]) -> None:
-        """Forget how far ``partitions`` had been read."""
+        """Forget what is buffered of ``partitions`` and how far they had been read: they are read from elsewhere now."""
         for tp in partitions:
             self.reached.pop(tp, None)
+            self.pending.pop(tp, None)
             self.holds.since.pop(tp, None)
 
 
-def _peeked(result: Any) -> tuple[Any, int]:
-    """Return a fetch's first record (None if it has none: control batches only) and the offset after it.
-
-    The record is kept aside for `_columns`; to aiokafka the fetch looks untouched.
-    """
-    if not hasattr(result, "peeked"):
-        records = result._partition_records
-        # Raw records instead of a ConsumerRecord each; everything else of the iteration (CRC, transactions) stays aiokafka's.
-        records._consumer_record = lambda _tp, record: record
-        position = records.next_fetch_offset
-        first = next(records, None)
-        result.peeked = first, records.next_fetch_offset
-        # check_assignment() compares this with the partition's position.
-        records.next_fetch_offset = position
-    peeked: tuple[Any, int] = result.peeked
-    return peeked
-
-
-def _columns(tp: Any, records: Any, first: Any, next_offset: int) -> RawBatch | None:
-    records.next_fetch_offset = next_offset
-    if first is None:
-        return None
-    offsets, times, keys, values = [first.offset], [first.timestamp], [first.key], [first.value]
+def _columns(tp: Any, records: Any) -> RawBatch | None:
+    """Return all records of a fetch as columns, None if it has none (control batches only)."""
+    offsets, times, keys, values = [], [], [], []
+    # Raw records instead of a ConsumerRecord each; everything else of the iteration (CRC, transactions) stays aiokafka's.
+    records._consumer_record = lambda _tp, record: record
     # A loop over records: aiokafka's parser has no columnar form.
     for record in records:
         offsets.append(record.offset)
@@ -184,6 +172,8 @@ def _columns(tp: Any, records: Any, first: Any, next_offset: int) -> RawBatch | 
         keys.append(record.key)
         values.append(record.value)
     n = len(offsets)
+    if not n:
+        return None
     return RawBatch(
         topic=tp.topic,
         partition=np.full(n, tp.partition, dtype=np.int32),

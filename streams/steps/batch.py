@@ -41,6 +41,24 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
     )
 
 
+def split_after(batch: RawBatch, time: int) -> tuple[RawBatch, RawBatch | None]:
+    """Cut a one-partition batch before the first record, but the very first, whose record time (ms) is after ``time``.
+
+    The second part is None if there is no such record.
+    """
+    later = np.flatnonzero(batch.record_time[1:] > time)
+    if not len(later):
+        return batch, None
+    place = int(later[0]) + 1
+    return _rows(batch, slice(0, place)), _rows(batch, slice(place, None))
+
+
+def _rows(batch: RawBatch, rows: slice) -> RawBatch:
+    return RawBatch(
+        batch.topic, batch.partition[rows], batch.offset[rows], batch.record_time[rows], batch.value[rows], batch.key[rows]
+    )
+
+
 def after(batch: RawBatch, offset: int) -> RawBatch | None:
     """Return the rows of a one-partition batch at ``offset`` and above, None if there are none."""
     start = int(np.searchsorted(batch.offset, offset))
@@ -48,11 +66,4 @@ def after(batch: RawBatch, offset: int) -> RawBatch | None:
         return batch
     if start >= len(batch):
         return None
-    return RawBatch(
-        batch.topic,
-        batch.partition[start:],
-        batch.offset[start:],
-        batch.record_time[start:],
-        batch.value[start:],
-        batch.key[start:],
-    )
+    return _rows(batch, slice(start, None))

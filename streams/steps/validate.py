@@ -17,6 +17,7 @@ EARLIEST_MS = 946_684_800_000
 AHEAD_MS = 3_600_000
 """How far an event's time may lie after its record time."""
 MOST_MICROS = 10**15
+MOST_REVISIONS = 2**31 - 1
 STATUSES = ("pending", "approved", "rejected", "reversed")
 
 _REQUIRED = {
@@ -108,6 +109,9 @@ def _rules(topic: str, fields: Iterable[str]) -> Iterator[Rule]:
         yield Rule("amount", name, ~pl.col(name).fill_null(0).is_between(0, MOST_MICROS))
     if "currency" in has:
         yield Rule("currency", "currency", _bad_currency(amounts))
+    if topic == CREDIT_REQUESTS:
+        yield Rule("hop", "route", ~pl.col("route").str.contains(r"\A[a-z2-7]{4}\z"))
+        yield Rule("hop", "revision", ~pl.col("revision").is_between(1, MOST_REVISIONS))
 
 
 def _present(names: Iterable[str], has: frozenset[str]) -> tuple[str, ...]:

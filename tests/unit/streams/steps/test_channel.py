@@ -76,6 +76,13 @@ def test_every_host_counts_itself_and_below() -> None:
         ({"referrer": "https://blog.example/", "landing_url": "https://a.b/"}, "referral"),
         ({"referrer": "https://www.A.b/x", "landing_url": "https://a.b:443/"}, "direct"),
         ({"referrer": "https://a.b/x"}, "referral"),
+        # Hosts that only Python's cutting finds, against each other and against such as compiled code finds.
+        ({"referrer": "https://user@a.b/x", "landing_url": "https://me@www.a.b/"}, "direct"),
+        ({"referrer": "https://user@a.b/x", "landing_url": "https://me@c.d/"}, "referral"),
+        ({"referrer": "https://a.b/x", "landing_url": "https://me@a.b/"}, "direct"),
+        ({"referrer": "https://user@a.b/x", "landing_url": "https://a.b/"}, "direct"),
+        ({"referrer": "https://user@www.google.com/"}, "organic_search"),
+        ({"landing_url": "https://a.b/?gcl%69d=1"}, "paid_search"),
         ({"utm_source": "x-ray"}, "other"),
         ({"utm_medium": "whatever"}, "other"),
         ({"landing_url": "https://a.b/"}, "direct"),
