@@ -101,6 +101,8 @@ def _texts() -> Sequence[Malformed]:
         ),
         _field("lead", "too_long", "lead_id", _LONG),
         *(_field("conversion", "too_long", name, _LONG) for name in ("partner", "transaction_id")),
+        *(_field("credit-request", "hop", "route", route) for route in ("", "toolong", "é234")),
+        *(_field("credit-request", "hop", "revision", revision) for revision in (0, 2**31)),
         *(_field(kind, "status", "status", "refunded") for kind in ("conversion", "credit-request")),
     )
 

@@ -18,7 +18,7 @@ from simulator.report import Check, Differences, equal
 RANGE = 50_000
 _NOT_COMPARED = frozenset(("event_id", "request_id", "route", "trigger_partition", "trigger_offset"))
 _NAMED_DETAIL = frozenset(
-    ("unknown_schema", "event_id", "missing", "too_long", "time", "status", "amount", "currency")
+    ("unknown_schema", "event_id", "missing", "too_long", "time", "status", "amount", "currency", "hop")
 )
 Progress = Callable[[int], None]
 Expected = Callable[[Record], tuple[Any, ...]]

@@ -85,6 +85,7 @@ def _device(os: str, user_agent: str) -> str:
     return "desktop" if os in _DESKTOPS else "other"
 
 
+@lru_cache(maxsize=100_000)
 def host_of(url: str) -> str:
     """Return the host of ``url`` in lower case, without ``www.`` and port."""
     try:

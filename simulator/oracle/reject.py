@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
+from schemas.ids import ALPHABET, ROUTE_LENGTH
 from schemas.registry import schema_by_id
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS
 
@@ -87,7 +88,7 @@ def _broken_rule(topic: str, record: dict[str, Any], record_time: int) -> tuple[
             return "time", field
     if record.get("status", "pending") not in STATUSES:
         return "status", "status"
-    return _broken_money(record)
+    return _broken_money(record) or _broken_hop(topic, record)
 
 
 def _broken_money(record: dict[str, Any]) -> tuple[str, str] | None:
@@ -101,6 +102,15 @@ def _broken_money(record: dict[str, Any]) -> tuple[str, str] | None:
     if len(currency) != 3 or not all("A" <= letter <= "Z" for letter in currency):
         return "currency", "currency"
     return None
+
+
+def _broken_hop(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
+    if topic != CREDIT_REQUESTS:
+        return None
+    route = record["route"]
+    if len(route) != ROUTE_LENGTH or any(character not in ALPHABET for character in route):
+        return "hop", "route"
+    return None if 1 <= record["revision"] < 1 << 31 else ("hop", "revision")
 
 
 def is_uuid(text: str) -> bool:

@@ -114,7 +114,12 @@ def test_a_violation_breaks_the_rule_it_names_first(violation: Malformed) -> Non
 
 def test_every_reason_has_a_violation() -> None:
     reasons = {"framing", "unknown_schema", "undecodable", "event_id", "missing", "too_long", "time"}
-    assert {violation.reason for violation in violations(NOON)} == reasons | {"status", "amount", "currency"}
+    assert {violation.reason for violation in violations(NOON)} == reasons | {
+        "status",
+        "amount",
+        "currency",
+        "hop",
+    }
 
 
 def test_a_rate_out_of_range_is_refused_by_name() -> None:

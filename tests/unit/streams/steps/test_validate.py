@@ -61,6 +61,11 @@ def first_broken(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
             return "currency", "currency"
         if not currency and any(money):
             return "currency", "currency"
+    if topic == CREDIT_REQUESTS:
+        if not re.fullmatch("[a-z2-7]{4}", record["route"]):
+            return "hop", "route"
+        if not 1 <= record["revision"] < 2**31:
+            return "hop", "revision"
     return None
 
 
@@ -72,6 +77,8 @@ LIMITS = {
     **dict.fromkeys(("value", "payout"), AMOUNTS),
     **dict.fromkeys(("event_id", "request_id"), st.sampled_from((UUID.upper(), UUID[:-1], ""))),
     "currency": st.sampled_from(("", "EUR", "eur", "EURO", "EU", "ÄÖÜ", "EUR\n", "ÄE")),
+    "route": st.sampled_from(("abc7", "abc1", "ABCD", "abcd\n", "abcde", "")),
+    "revision": st.sampled_from((0, 1, 2**31 - 1, 2**31)),
     "status": st.sampled_from(("approved", "rejected", "reversed", "Pending", "")),
 }
 
