@@ -12,7 +12,7 @@ from schemas.topics import TOPICS
 from streams.observe import observe_lag
 from streams.pipeline import Pipeline
 from streams.settings import WorkerSettings
-from streams.transport import batch_transport
+from streams.transport import BatchConsumer, batch_transport
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,14 @@ def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
 async def run_app(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
     """Run ``app`` and ``pipeline`` until ``stop`` is set, or one of them fails: then its error is raised."""
     async with app:
-        pipeline.commit = lambda offsets: app.consumer.commit_flushed(offsets)
+        consumer = cast(BatchConsumer, app.consumer)
+        pipeline.commit = consumer.commit_flushed
         stopping = asyncio.create_task(stop.wait(), name="stop")
         tasks = {
             stopping,
             asyncio.create_task(pipeline.run(), name="pipeline"),
             asyncio.create_task(_crash_of(app), name="crash"),
-            asyncio.create_task(_watch_lag(app, pipeline, metrics), name="lag"),
+            asyncio.create_task(_watch_lag(consumer, pipeline, metrics), name="lag"),
         }
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if stopping in done:
@@ -70,11 +71,11 @@ async def run_app(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, st
             raise error
 
 
-async def _watch_lag(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics) -> None:
+async def _watch_lag(consumer: BatchConsumer, pipeline: Pipeline, metrics: WorkerMetrics) -> None:
     while True:
         await asyncio.sleep(1.0)
         if pipeline.assignment is not None:
-            observe_lag(metrics, app.consumer.high_watermarks(), pipeline.landed, time.time() * 1000)
+            observe_lag(metrics, consumer.high_watermarks(), pipeline.landed, time.time() * 1000)
 
 
 async def _crash_of(app: faust.App) -> None:

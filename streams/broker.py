@@ -150,12 +150,12 @@ class LogEnds:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no end of {sorted(open_lines)} within {self._seconds:.0f} s")
             for message in self._consumer.consume(10_000, 0.2):
-                line = message.topic(), message.partition()
-                error = message.error()
+                line = str(message.topic()), int(message.partition() or 0)
+                error, offset = message.error(), int(message.offset() or 0)
                 if error is None:
-                    self._ends[line] = message.offset() + 1
+                    self._ends[line] = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    self._ends[line] = max(self._ends[line], message.offset())
+                    self._ends[line] = max(self._ends[line], offset)
                     open_lines.discard(line)
         return {line: (self._starts[line], end) for line, end in self._ends.items()}
 

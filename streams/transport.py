@@ -198,7 +198,8 @@ class BatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, settings=type(self).settings, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, record: RawBatch) -> ConsumerMessage:
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        """Wrap a `RawBatch` as one message, whose offset is that of its last record."""
         return ConsumerMessage(
             record.topic,
             tp.partition,
@@ -293,5 +294,5 @@ def batch_transport(
         (BatchConsumer,),
         {"settings": settings, "positions": staticmethod(positions), "drain": staticmethod(drain)},
     )
-    transport = type("WorkerTransport", (BatchTransport,), {"Consumer": consumer})
+    transport: type[BatchTransport] = type("WorkerTransport", (BatchTransport,), {"Consumer": consumer})
     return transport(app.conf.broker, app)

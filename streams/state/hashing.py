@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
+
+from streams.steps.columns import string_bytes
 
 U64 = npt.NDArray[np.uint64]
 
@@ -14,7 +15,7 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def finalised(h: int) -> int:
+def finalised(h: np.uint64) -> np.uint64:
     """MurmurHash3's 64-bit finaliser (public domain, Austin Appleby): every input bit moves every output bit."""
     h ^= h >> np.uint64(33)
     h *= _M1
@@ -51,15 +52,9 @@ def _combine(high: U64, low: U64, out: U64) -> None:
 
 def string_hashes(column: pl.Series) -> U64:
     """Return a hash per string: 0 for the empty one, never 0 for another. Nulls count as empty."""
-    array = column.fill_null("").to_arrow()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    array = array.cast(pa.large_string())
-    out = np.empty(len(array), dtype=np.uint64)
-    _, offsets, data = array.buffers()
-    starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8)
-    _hash_strings(starts, content, out)
+    offsets, data = string_bytes(column.fill_null(""))
+    out = np.empty(len(column), dtype=np.uint64)
+    _hash_strings(offsets, data, out)
     return out
 
 

@@ -56,10 +56,10 @@ class Interned:
         encoded = column.to_arrow().dictionary_encode()
         if hasattr(encoded, "combine_chunks"):
             encoded = encoded.combine_chunks()
-        numbers = np.array(
-            [self._number(text) for text in encoded.dictionary.to_pylist()] or [0], dtype=np.int32
-        )
-        return numbers[encoded.indices.to_numpy(zero_copy_only=False)]
+        known = [self._number(text) for text in encoded.dictionary.to_pylist()]
+        numbers: npt.NDArray[np.int32] = np.array(known or [0], dtype=np.int32)
+        places: npt.NDArray[np.int64] = encoded.indices.to_numpy(zero_copy_only=False)
+        return numbers[places]
 
     def _number(self, text: str) -> int:
         number = self.numbers.get(text)
@@ -188,10 +188,18 @@ class Touches:
     def _touch(self, row: int) -> Touch:
         texts = self.interned.texts
         columns = self._columns
+        campaign, affiliate, offer, channel, country, device = [
+            texts[columns[name][row]] for name in DIMENSIONS
+        ]
         return Touch(
             int(columns["occurred_at"][row]),
             self._event_id(row),
             KINDS[columns["kind"][row]],
-            *(texts[columns[name][row]] for name in DIMENSIONS),
+            campaign,
+            affiliate,
+            offer,
+            channel,
+            country,
+            device,
             int(columns["bot"][row]),
         )

@@ -55,7 +55,12 @@ def split_after(batch: RawBatch, time: int) -> tuple[RawBatch, RawBatch | None]:
 
 def _rows(batch: RawBatch, rows: slice) -> RawBatch:
     return RawBatch(
-        batch.topic, batch.partition[rows], batch.offset[rows], batch.record_time[rows], batch.value[rows], batch.key[rows]
+        batch.topic,
+        batch.partition[rows],
+        batch.offset[rows],
+        batch.record_time[rows],
+        batch.value[rows],
+        batch.key[rows],
     )
 
 

@@ -1,8 +1,8 @@
 """Processes that die in the middle: no final number changes.
 
-    records   ─────────────────────────────────────────▶ all of them, with all the mess
-    worker    ──────✗ (kill -9)   ────✗ (kill -9)  ──────────▶
-    journal   whole flushes only; each new worker starts after the fence
+records   ─────────────────────────────────────────▶ all of them, with all the mess
+worker    ──────✗ (kill -9)   ────✗ (kill -9)  ──────────▶
+journal   whole flushes only; each new worker starts after the fence
 """
 
 import random
@@ -55,7 +55,9 @@ class Traffic(threading.Thread):
 
 def backlog(values: dict[str, Any]) -> Backlog:
     cluster = describe_cluster(values["kafka"], TOPICS)
-    ends = LogEnds(values["kafka"], [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])])
+    ends = LogEnds(
+        values["kafka"], [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
+    )
     connection = connect(clickhouse_settings(values))
     try:
         return backlog_of(connection, cluster.id, ends)
