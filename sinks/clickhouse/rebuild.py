@@ -26,7 +26,7 @@ def rebuild(
     token = secrets.randbits(63) | 1
     journal.take_ownership(sources, token)
     shadow = replace(rollup, table=f"{rollup.table}_rebuild")
-    connection.execute(f"DROP TABLE IF EXISTS {shadow.table} SYNC")
+    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
     connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
     total, more = 0, bool(sources)
     while more:
@@ -34,5 +34,5 @@ def rebuild(
         total, more = total + derived.rows, derived.more
         progress(derived.rows)
     connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
-    connection.execute(f"DROP TABLE {shadow.table} SYNC")
+    connection.execute(f"DROP TABLE {shadow.table}")
     return total
