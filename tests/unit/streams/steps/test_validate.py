@@ -96,7 +96,7 @@ def nearly_valid(draw: st.DrawFn, topic: str) -> dict[str, Any]:
     return record
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data(), topics)
 def test_agrees_with_the_rules(data: st.DataObject, topic: str) -> None:
     records = data.draw(st.lists(nearly_valid(topic), min_size=1, max_size=8))
