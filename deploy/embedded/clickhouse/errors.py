@@ -2,6 +2,7 @@
 
 ServerError      answered to the client as a ClickHouse exception; the connection goes on
 ProtocolError    the peer sent what the protocol does not allow; the connection ends
+OutOfStep        a ServerError in the middle of a client's data: it is answered, then the connection ends
 Truncated        the bytes ended before the value did (for a socket: the peer is gone)
 """
 
@@ -15,6 +16,8 @@ AUTHENTICATION_FAILED = 516
 QUERY_WAS_CANCELLED = 394
 NO_SUCH_COLUMN = 16
 LOGICAL_ERROR = 49
+NOT_ENOUGH_SPACE = 243
+UNEXPECTED_PACKET = 101
 CANNOT_DECOMPRESS = 271
 CHECKSUM_DOESNT_MATCH = 40
 
@@ -29,6 +32,14 @@ class ServerError(Exception):
         self.code = code
         self.text = text
         super().__init__(f"Code: {code}. DB::Exception: {text}")
+
+
+class OutOfStep(Exception):
+    """What a client is sending cannot be read on. `error` is why."""
+
+    def __init__(self, error: ServerError) -> None:
+        self.error = error
+        super().__init__(str(error))
 
 
 class ProtocolError(Exception):

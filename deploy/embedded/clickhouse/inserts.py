@@ -11,7 +11,13 @@ from deploy.embedded.clickhouse import blocks, packets
 from deploy.embedded.clickhouse.answers import Runner
 from deploy.embedded.clickhouse.cursor import GrowingCursor
 from deploy.embedded.clickhouse.engine import identifier
-from deploy.embedded.clickhouse.errors import LOGICAL_ERROR, ProtocolError, ServerError
+from deploy.embedded.clickhouse.errors import (
+    LOGICAL_ERROR,
+    NOT_ENOUGH_SPACE,
+    OutOfStep,
+    ProtocolError,
+    ServerError,
+)
 from deploy.embedded.clickhouse.layout import layout_of
 from deploy.embedded.clickhouse.output import Output
 from deploy.embedded.clickhouse.registry import Running
@@ -68,15 +74,26 @@ class Receiver:
             self._handle = -1
 
     def _write(self, block: memoryview) -> None:
-        if self._handle < 0:
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self.size += len(block)
-        while block:
-            block = block[os.write(self._handle, block) :]
+        try:
+            if self._handle < 0:
+                self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            while block:
+                block = block[os.write(self._handle, block) :]
+        except OSError as error:
+            reason = f"Cannot keep the block until its insert: {error}. (NOT_ENOUGH_SPACE)"
+            raise ServerError(NOT_ENOUGH_SPACE, reason) from error
 
 
 def receive(cursor: GrowingCursor, plain: GrowingCursor, receiver: Receiver) -> None:
-    """Receive data packets up to the empty block. `plain` is where their blocks are read from."""
+    """Receive data packets up to the empty block. `plain` is where their blocks are read from. Raises OutOfStep."""
+    try:
+        _receive(cursor, plain, receiver)
+    except ServerError as error:
+        raise OutOfStep(error) from error
+
+
+def _receive(cursor: GrowingCursor, plain: GrowingCursor, receiver: Receiver) -> None:
     while True:
         packet = cursor.varint()
         if packet != packets.FromClient.DATA:

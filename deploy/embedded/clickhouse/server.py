@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.embedded.clickhouse import answers, kernels
 from deploy.embedded.clickhouse.engine import Engine
 from deploy.embedded.clickhouse.metrics import make_metrics
-from deploy.embedded.clickhouse.registry import Registry
+from deploy.embedded.clickhouse.registry import Registry, Running
 from deploy.embedded.clickhouse.session import House, Session
 from deploy.embedded.clickhouse.spill import clear_spill
 
@@ -103,16 +103,21 @@ class Server:
                     self._links.discard(link)
 
     def _watch(self) -> None:
-        """Stop reading statements whose client has cancelled them or gone away; see that killed ones end."""
-        house = self._house
         while not self._stopping.wait(WATCH_SECONDS):
-            statements = house.registry.snapshot()
-            for running in statements:
-                if running.stoppable and not running.killed and (did := answers.hung_up(running.link)):
-                    running.cancelled = did == "cancel"
-                    answers.stop([running], house.engine, house.registry)
-            # Again and again: one may have been too young for the engine to know it.
-            answers.interrupt([running for running in statements if running.killed], house.engine)
+            try:
+                self._look_after(self._house.registry.snapshot())
+            except Exception:
+                log.exception("could not look after the running statements; trying again")
+
+    def _look_after(self, statements: list[Running]) -> None:
+        """Stop reading statements whose client has cancelled them or gone away; see that killed ones end."""
+        engine = self._house.engine
+        for running in statements:
+            if running.stoppable and not running.killed and (did := answers.hung_up(running.link)):
+                running.cancelled = did == "cancel"
+                answers.stop([running], engine, self._house.registry)
+        # Again and again: one may have been too young for the engine to know it.
+        answers.interrupt([running for running in statements if running.killed], engine)
 
     def _end(self) -> None:
         """Let running statements finish (for a while), part from the clients, close the engine."""

@@ -15,6 +15,8 @@ from deploy.embedded.clickhouse.engine import Context, Engine
 from deploy.embedded.clickhouse.errors import (
     AUTHENTICATION_FAILED,
     READONLY,
+    UNEXPECTED_PACKET,
+    OutOfStep,
     ProtocolError,
     ServerError,
     Truncated,
@@ -65,13 +67,17 @@ class Session:
         try:
             self._greet()
             self._answer_packets()
-        except (Truncated, ConnectionError):
+        except (Truncated, OSError):
             pass
         except ServerError as error:
             self._last_words(error)
+        except OutOfStep as error:
+            self._last_words(error.error)
         except ProtocolError as error:
             log.warning("a client broke the protocol: %s", error)
-            self._last_words(ServerError(101, f"Unexpected packet: {error}. (UNEXPECTED_PACKET_FROM_CLIENT)"))
+            self._last_words(
+                ServerError(UNEXPECTED_PACKET, f"Unexpected packet: {error}. (UNEXPECTED_PACKET_FROM_CLIENT)")
+            )
         finally:
             self._count_sent()
 
