@@ -7,6 +7,7 @@ afterwards is compared, by count and by a checksum over all columns, with what w
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.blocks import BLOCK_INFO
@@ -85,6 +88,8 @@ def main() -> int:
         "rows_per_second": round(rates[0]),
         "in_process_rows_per_second": round(rates[1]),
         "ratio": round(rates[0] / rates[1], 3),
+        "cpu_seconds_per_million_rows": per_million(through["cpu_seconds"], options.blocks),
+        "in_process_cpu_seconds_per_million_rows": per_million(beside["cpu_seconds"], options.blocks),
         "bytes_per_row": round(beside["block_bytes"] / BLOCK_ROWS, 1),
         "verified": verified,
     }
@@ -117,9 +122,12 @@ def in_process(folder: Path, blocks: int) -> dict[str, Any]:
                 f"INSERT INTO journal ({NAMES}) FROM INFILE '{file}' FORMAT Native", Context()
             )
 
-        seconds = timed(insert, blocks, lambda: engine.control.query("TRUNCATE TABLE journal", Context()))
+        def reset() -> None:
+            engine.control.query("TRUNCATE TABLE journal", Context())
+
+        seconds, cpu_seconds = timed(insert, blocks, reset, os.getpid())
     check = [int(value) for value in engine.control.rows(CHECK, Context())[0]]
-    return {"seconds": seconds, "check": check, "block_bytes": len(block)}
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "check": check, "block_bytes": len(block)}
 
 
 def through_front(folder: Path, blocks: int) -> dict[str, Any]:
@@ -141,19 +149,34 @@ def through_front(folder: Path, blocks: int) -> dict[str, Any]:
             link.socket.sendall(end)
             client.receive_end_of_insert_query()
 
-        seconds = timed(insert, blocks, lambda: client.execute("TRUNCATE TABLE journal"))
+        assert server.pid is not None
+        seconds, cpu_seconds = timed(
+            insert, blocks, lambda: client.execute("TRUNCATE TABLE journal"), server.pid
+        )
         check = [int(value) for value in client.execute(CHECK)[0]]
-    return {"seconds": seconds, "check": check}
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "check": check}
 
 
-def timed(insert: Callable[[], None], times: int, reset: Callable[[], object]) -> float:
-    """Seconds for that many inserts, after a first one that is not counted and does not stay."""
+def timed(
+    insert: Callable[[], None], times: int, reset: Callable[[], object], pid: int
+) -> tuple[float, float]:
+    """Wall and CPU seconds (of the process that holds the engine) for that many inserts.
+
+    A first one is not counted and does not stay.
+    """
     insert()
     reset()
-    start = time.perf_counter()
+    process = psutil.Process(pid)
+    start, before = time.perf_counter(), process.cpu_times()
     for _ in range(times):
         insert()
-    return time.perf_counter() - start
+    after = process.cpu_times()
+    cpu_seconds = after.user + after.system - before.user - before.system
+    return time.perf_counter() - start, cpu_seconds
+
+
+def per_million(seconds: float, blocks: int) -> float:
+    return round(seconds * 1_000_000 / (blocks * BLOCK_ROWS), 2)
 
 
 def _memory() -> str | None:
