@@ -46,6 +46,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         journal = Journal(connection, "group")
         insert(journal, Model(21, EVENTS), "earlier", derived=4)
         model = Model(22, EVENTS)
+        # Whether a random wrong key leads to a wrong partition is chance; this one does.
+        astray = model.log["clicks", 0][0]
+        model.append("clicks", 1, astray.key, astray.value, astray.time)
         insert(journal, model, CLUSTER, derived=None)
         spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
         log = Log(CLUSTER, PARTITIONS, spans)
