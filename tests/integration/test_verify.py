@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 
 from deploy.embedded.clickhouse import ClickHouseServer
+from schemas.ids import route_of
+from schemas.partitioning import partition_for
 from simulator.checks.reading import Reader, Row
-from simulator.log import Log, Span
+from simulator.log import Log, Record, Span
 from simulator.oracle.compute import Rules, compute
+from simulator.oracle.reject import read
 from simulator.oracle.result import Result
 from simulator.report import Report, render
 from simulator.verify import verify
@@ -47,7 +50,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         insert(journal, Model(21, EVENTS), "earlier", derived=4)
         model = Model(22, EVENTS)
         # Whether a random wrong key leads to a wrong partition is chance; this one does.
-        astray = model.log["clicks", 0][0]
+        astray = next(record for record in model.log["clicks", 0] if is_at_home(record))
         model.append("clicks", 1, astray.key, astray.value, astray.time)
         insert(journal, model, CLUSTER, derived=None)
         spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
@@ -55,6 +58,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         result = compute(log)
         yield Filled(log, result, connection.query, dict.fromkeys(result.holders, "event"))
         connection.close()
+
+
+def is_at_home(record: Record) -> bool:
+    """Whether a record of clicks is valid and belongs in partition 0."""
+    click = read("clicks", record.value, record.time)
+    return isinstance(click, dict) and partition_for(route_of(click["visitor_id"]).encode(), PARTITIONS) == 0
 
 
 def insert(journal: Journal, model: Model, cluster: str, derived: int | None) -> None:
