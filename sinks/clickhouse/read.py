@@ -51,7 +51,7 @@ def joined(blocks: Sequence[FrameBlock]) -> pl.DataFrame:
     """Return the rows of all blocks; the first one names the columns even if there are no rows."""
     filled = [block for block in blocks if block.num_rows] or list(blocks[:1])
     return (
-        pl.concat([pl.DataFrame(block.columns) for block in filled], how="vertical", rechunk=True)
+        pl.concat([pl.DataFrame(block.columns) for block in filled], how="vertical_relaxed", rechunk=True)
         if filled
         else pl.DataFrame()
     )
@@ -104,7 +104,7 @@ def _as_text(name: str, array: pa.Array) -> pl.Series:
     values = pl.Series(name, array)
     try:
         return values.cast(pl.String)
-    except pl.exceptions.InvalidOperationError:
+    except (pl.exceptions.ComputeError, pl.exceptions.InvalidOperationError):
         return values
 
 
