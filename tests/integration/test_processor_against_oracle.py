@@ -85,7 +85,11 @@ def test_every_number_agrees(seed: int, events: int, most: int) -> None:
     spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
     expected = compute(Log(CLUSTER, PARTITIONS, spans))
 
-    flushes = model.rows("flush").group_by("_source").agg(pl.col("received", "journaled", "duplicates", "rejects").sum())
+    flushes = (
+        model.rows("flush")
+        .group_by("_source")
+        .agg(pl.col("received", "journaled", "duplicates", "rejects").sum())
+    )
     found = {row[0]: row[1:] for row in flushes.iter_rows()}
     for name, source in expected.sources.items():
         counts = (
@@ -105,20 +109,46 @@ def test_every_number_agrees(seed: int, events: int, most: int) -> None:
 
     credits: Counter[tuple[object, ...]] = Counter()
     for row in model.rows("credit").iter_rows(named=True):
-        key = (row["partner"], row["transaction_id"], row["route"], row["model"], row["touch_hi"] << 64 | row["touch_lo"])
-        dims = tuple(row[name] for name in ("campaign", "affiliate", "offer", "channel", "country", "device", "bot"))
+        key = (
+            row["partner"],
+            row["transaction_id"],
+            row["route"],
+            row["model"],
+            row["touch_hi"] << 64 | row["touch_lo"],
+        )
+        dims = tuple(
+            row[name] for name in ("campaign", "affiliate", "offer", "channel", "country", "device", "bot")
+        )
         for measure in ("weight", "value", "payout"):
             credits[(*key, *dims, measure)] += row["sign"] * row[measure]
     wanted: Counter[tuple[object, ...]] = Counter()
     for credit in expected.credits:
-        key = (credit.partner, credit.transaction_id, credit.route, credit.model, int(credit.touch_id.replace("-", ""), 16))
+        key = (
+            credit.partner,
+            credit.transaction_id,
+            credit.route,
+            credit.model,
+            int(credit.touch_id.replace("-", ""), 16),
+        )
         for measure in ("weight", "value", "payout"):
             wanted[(*key, *credit[8:], measure)] += getattr(credit, measure)
-    assert {key: value for key, value in credits.items() if value} == {key: value for key, value in wanted.items() if value}
+    assert {key: value for key, value in credits.items() if value} == {
+        key: value for key, value in wanted.items() if value
+    }
 
     counts: Counter[tuple[object, ...]] = Counter()
     for row in model.rows("count").iter_rows(named=True):
-        counts[(row["partner"], row["transaction_id"], row["status"], row["value"], row["payout"], row["occurred_at"])] += row["sign"]
+        counts[
+            (
+                row["partner"],
+                row["transaction_id"],
+                row["status"],
+                row["value"],
+                row["payout"],
+                row["occurred_at"],
+            )
+        ] += row["sign"]
     assert {key: value for key, value in counts.items() if value} == {
-        (*key, state.status, state.value, state.payout, state.occurred_at): 1 for key, state in expected.transactions.items()
+        (*key, state.status, state.value, state.payout, state.occurred_at): 1
+        for key, state in expected.transactions.items()
     }
