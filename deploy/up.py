@@ -44,8 +44,7 @@ def up(
             stack.check()
         return 0 if good else 1
     except ChildFailed as error:
-        console.print(f"[red]{error.name} {error.reason}[/]", highlight=False)
-        console.print(str(error), markup=False, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
