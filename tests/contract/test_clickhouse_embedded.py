@@ -1,6 +1,7 @@
 """What only the embedded server does: its life, its data directory, what it refuses by name."""
 
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def client(server):
     one = Client.from_url(server.url)
     yield one
     one.disconnect()
+
+
+def eventually(holds):
+    """Wait until something holds that the server does in its own time."""
+    for _ in range(500):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to hold")
 
 
 class TestRefusedByName:
@@ -88,7 +98,21 @@ class TestLife:
         client.execute("INSERT INTO t VALUES", [(1,)])
         folder = spill_folder(server.path)
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert list(folder.iterdir()) == []
+        assert all(file.stat().st_mode & 0o777 == 0o600 for file in folder.iterdir())
+        client.disconnect()
+        eventually(lambda: list(folder.iterdir()) == [])
+
+    def test_a_smaller_insert_after_a_larger_one(self, client):
+        """The file that blocks wait in is kept: nothing of an earlier insert may come back."""
+        client.execute("CREATE OR REPLACE TABLE a (n UInt32) ENGINE = MergeTree ORDER BY n")
+        client.execute("CREATE OR REPLACE TABLE b (s String, m UInt8) ENGINE = MergeTree ORDER BY s")
+        for size in (5000, 3, 700, 1):
+            client.execute("INSERT INTO a VALUES", [(n,) for n in range(size)])
+            client.execute("INSERT INTO b VALUES", [(str(n), 1) for n in range(size // 2)])
+        assert client.execute("SELECT count(), sum(n) FROM a") == [
+            (5704, sum(sum(range(size)) for size in (5000, 3, 700, 1)))
+        ]
+        assert client.execute("SELECT count(), sum(m) FROM b") == [(2851, 2851)]
 
     def test_the_password_is_on_no_command_line(self, server):
         assert b"a b'c" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.embedded.clickhouse import blocks, packets
 from deploy.embedded.clickhouse.answers import Runner
 from deploy.embedded.clickhouse.cursor import GrowingCursor
-from deploy.embedded.clickhouse.engine import identifier
+from deploy.embedded.clickhouse.engine import identifier, literal
 from deploy.embedded.clickhouse.errors import (
     LOGICAL_ERROR,
     NOT_ENOUGH_SPACE,
@@ -23,6 +23,8 @@ from deploy.embedded.clickhouse.output import Output
 from deploy.embedded.clickhouse.registry import Running
 from deploy.embedded.clickhouse.statements import Insert, tokens
 
+# A file larger than this is not kept at its size from one insert to the next.
+KEEP_BYTES = 1 << 26
 NOT_INSERTABLE = frozenset({"MATERIALIZED", "ALIAS"})
 NOT_BY_DEFAULT = NOT_INSERTABLE | {"EPHEMERAL"}
 
@@ -48,13 +50,42 @@ def target_columns(insert: Insert, running: Running, runner: Runner) -> list[tup
 
 
 class Receiver:
-    """The blocks of one INSERT, in one file, until they are inserted."""
+    """The blocks of one INSERT after the other, in one file that is kept: new memory costs more than the copy."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "never.native"
         self.rows = 0
         self.size = 0
+        self._folder = folder
         self._handle = -1
+
+    def begin(self, number: int) -> None:
+        """Start anew, under the statement's number: the engine must not take the file for one it has seen."""
+        path = self._folder / f"{number}.native"
+        try:
+            if self._handle < 0:
+                self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            else:
+                self.path.rename(path)
+            os.lseek(self._handle, 0, os.SEEK_SET)
+        except OSError as error:
+            raise _no_space(error) from error
+        self.path, self.rows, self.size = path, 0, 0
+
+    def complete(self) -> None:
+        """Cut off what an earlier, larger insert has left behind."""
+        os.ftruncate(self._handle, self.size)
+
+    def end(self) -> None:
+        """Give the memory of a large insert back."""
+        if self.size > KEEP_BYTES:
+            os.ftruncate(self._handle, 0)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self.path.unlink(missing_ok=True)
+            self._handle = -1
 
     def add(self, cursor: GrowingCursor) -> bool:
         """Receive and keep a block; False for the empty one at the end. Raises ServerError, Truncated."""
@@ -67,22 +98,19 @@ class Receiver:
             self.rows += extent.rows
         return True
 
-    def close(self) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
-            self.path.unlink(missing_ok=True)
-            self._handle = -1
-
     def _write(self, block: memoryview) -> None:
         self.size += len(block)
         try:
-            if self._handle < 0:
-                self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             while block:
                 block = block[os.write(self._handle, block) :]
         except OSError as error:
-            reason = f"Cannot keep the block until its insert: {error}. (NOT_ENOUGH_SPACE)"
-            raise ServerError(NOT_ENOUGH_SPACE, reason) from error
+            raise _no_space(error) from error
+
+
+def _no_space(error: OSError) -> ServerError:
+    return ServerError(
+        NOT_ENOUGH_SPACE, f"Cannot keep the block until its insert: {error}. (NOT_ENOUGH_SPACE)"
+    )
 
 
 def receive(cursor: GrowingCursor, plain: GrowingCursor, receiver: Receiver) -> None:
@@ -116,10 +144,11 @@ def land(
     """Insert what was received, as one statement."""
     if receiver.rows == 0:
         return
+    receiver.complete()
     names = ", ".join(identifier(name) for name, _ in columns)
     settings = f"SETTINGS {insert.settings} " if insert.settings else ""
     target = f"{running.marker} INSERT INTO {insert.target} ({names})"
-    sql = f"{target} FROM INFILE '{receiver.path}' {settings}FORMAT Native"
+    sql = f"{target} FROM INFILE {literal(str(receiver.path))} {settings}FORMAT Native"
     with runner.registry.in_engine(running):
         runner.lane.query(sql, running.context)
 

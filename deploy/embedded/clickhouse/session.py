@@ -58,6 +58,8 @@ class Session:
         self.house = house
         self.link = link
         self.cursor = SocketCursor(link)
+        self.frames = FrameCursor(self.cursor)
+        self.receiver = inserts.Receiver(house.spill)
         self.out = Output(link)
         self.context = Context()
         self.user = ""
@@ -79,6 +81,7 @@ class Session:
                 ServerError(UNEXPECTED_PACKET, f"Unexpected packet: {error}. (UNEXPECTED_PACKET_FROM_CLIENT)")
             )
         finally:
+            self.receiver.close()
             self._count_sent()
 
     def _greet(self) -> None:
@@ -128,7 +131,7 @@ class Session:
                 raise ProtocolError(f"packet {packet} where a query was expected")
 
     def _answer_query(self, query: packets.Query, runner: Runner) -> None:
-        plain = FrameCursor(self.cursor) if query.compressed else self.cursor
+        plain = self.frames if query.compressed else self.cursor
         external = self._external_tables(plain)
         self.house.metrics.queries.inc()
         settings = {**self.context.settings, **query.settings}
@@ -175,14 +178,15 @@ class Session:
             self._rows(query, "INSERT", running, runner)
             return
         columns = inserts.target_columns(insert, running, runner)
+        self.receiver.begin(running.number)
         inserts.ask(columns, self.out, query.compressed)
-        receiver = inserts.Receiver(self.house.spill / f"{running.number}.native")
+        receiver = self.receiver
+        inserts.receive(self.cursor, plain, receiver)
+        self.house.metrics.received_bytes.inc(receiver.size)
         try:
-            inserts.receive(self.cursor, plain, receiver)
-            self.house.metrics.received_bytes.inc(receiver.size)
             inserts.land(insert, columns, receiver, running, runner)
         finally:
-            receiver.close()
+            receiver.end()
         self.house.metrics.inserts.inc()
         self.house.metrics.inserted_rows.inc(receiver.rows)
         self.out.packet(packets.progress(packets.Totals(0, 0, receiver.rows, receiver.size)))
