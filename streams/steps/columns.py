@@ -1,5 +1,6 @@
 """Passage between frames and plain buffers, for the compiled kernels."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,28 @@ def words_of(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     """Return ``data`` as overlapping little-endian words: element i is the 8 bytes from i. A view, for reading only."""
     count = max(0, len(data) - _WORD + 1)
     return np.ndarray(shape=(count,), dtype="<u8", buffer=data, strides=(1,))
+
+
+def string_lengths(column: pl.Series) -> npt.NDArray[np.int32]:
+    """Return the bytes of UTF-8 in each string, int32[n]; a view where the column is in one piece. Nulls are not allowed."""
+    array = _views(column)
+    return np.frombuffer(array.buffers()[1], dtype="<i4").reshape(-1, 4)[
+        array.offset : array.offset + len(array), 0
+    ]
+
+
+def spread(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) -> pl.Series:
+    """Return the string column of ``values[codes]``; the texts themselves are stored once."""
+    array = _views(pl.Series(values, dtype=pl.String))
+    _, views, *texts = array.buffers()
+    pairs = np.frombuffer(views, dtype=np.uint64).reshape(-1, 2)[array.offset : array.offset + len(array)]
+    chosen = pa.py_buffer(pairs.take(codes, axis=0))
+    return pl.Series(name, pa.Array.from_buffers(pa.string_view(), len(codes), [None, chosen, *texts]))
+
+
+def _views(column: pl.Series) -> pa.Array:
+    """Return a column as Arrow string views: per string 16 bytes that begin with its length."""
+    return column.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def coded(column: pl.Series) -> Coded:

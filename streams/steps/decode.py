@@ -22,8 +22,10 @@ Rows = npt.NDArray[np.int64]
 FRAMING, UNKNOWN_SCHEMA, UNDECODABLE = "framing", "unknown_schema", "undecodable"
 
 _UNFRAMED = -1
+_AT_ONCE = 1 << 14
+"""Records in one call of the decoder. With more, its buffers are so large that each call gets them new from the kernel, page by page."""
 _MOST_BYTES = 1 << 30
-"""In one call of the decoder, whose string columns have 31-bit offsets."""
+"""In one call of the decoder, whose string columns have 31-bit offsets. Batches beyond that are so rare that they go record by record."""
 
 
 class _Read(NamedTuple):
@@ -123,39 +125,39 @@ def _scanned(plan: Plan, content: Bytes, rows: Rows) -> tuple[npt.NDArray[np.boo
 
 def _columns(plan: Plan, values: list[bytes], size: int) -> tuple[Rows, list[pl.Series]]:
     """Decode framed values of ``size`` bytes or less; return which of them (positions, ascending) made it, and the columns of those."""
-    parts = _batches(plan, values, 0, size)
+    at_once = _AT_ONCE if size <= _MOST_BYTES else 1
+    starts = range(0, len(values), at_once)
+    parts = [run for start in starts for run in _runs(plan, values[start : start + at_once], start)]
     if not parts:
         return np.empty(0, dtype=np.int64), [
             pl.Series(name, [], dtype=dtype) for name, dtype in plan.dtypes.items()
         ]
     kept = np.concatenate([np.arange(start, start + part.num_rows) for start, part in parts])
-    table = pl.concat([_frame(part) for _, part in parts])
-    return kept, table.rechunk().get_columns()
+    frames = [_frame(part) for _, part in parts]
+    return kept, (frames[0] if len(frames) == 1 else pl.concat(frames, rechunk=True)).get_columns()
 
 
 def _frame(part: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.from_arrow(part.select(range(FRAMING_COLUMNS, part.num_columns)))
+    names, columns = part.schema.names[FRAMING_COLUMNS:], part.columns[FRAMING_COLUMNS:]
+    # Times as the integers they are.
+    plain = [column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in columns]
+    frame = pl.from_arrow(pa.RecordBatch.from_arrays(plain, names))
     assert isinstance(frame, pl.DataFrame)
-    return frame.with_columns(pl.col(pl.Datetime).to_physical())
+    return frame
 
 
-def _batches(plan: Plan, values: list[bytes], start: int, size: int) -> list[tuple[int, pa.RecordBatch]]:
+def _runs(plan: Plan, values: list[bytes], start: int) -> list[tuple[int, pa.RecordBatch]]:
     """Return (position of the first value, decoded batch) for runs of values that decode; ``start`` is the position of values[0].
 
-    The scan has passed all of them, so this is one run unless they are too many bytes. Should the decoder still refuse one, halving finds
-    it, and its neighbours go on.
+    The scan has passed all of them, so this is one run. Should the decoder still refuse one, halving finds it, and its neighbours go on.
     """
-    if not values:
-        return []
-    if size <= _MOST_BYTES or len(values) == 1:
-        try:
-            return [(start, pyruhvro.deserialize_array_threaded(values, plan.framed_text, 1)[0])]
-        except ValueError:
-            if len(values) == 1:
-                return []
+    try:
+        return [(start, pyruhvro.deserialize_array_threaded(values, plan.framed_text, 1)[0])]
+    except ValueError:
+        if len(values) == 1:
+            return []
     middle = len(values) // 2
-    halves = (values[:middle], start), (values[middle:], start + middle)
-    return [run for half, first in halves for run in _batches(plan, half, first, sum(map(len, half)))]
+    return [*_runs(plan, values[:middle], start), *_runs(plan, values[middle:], start + middle)]
 
 
 def _projected(frame: pl.DataFrame, plan: Plan, latest: Plan) -> pl.DataFrame:

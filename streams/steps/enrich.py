@@ -3,7 +3,7 @@
 Every text is looked at once per distinct value, except URLs: those are mostly unique, and compiled code cuts them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from streams.steps.channel import AFFILIATE, CHANNELS, REFERRAL, channel_table, click_id_names
-from streams.steps.columns import Coded, coded, coded_array, string_array, string_bytes
+from streams.steps.columns import Coded, coded, coded_array, spread, string_array, string_bytes
 from streams.steps.geo import NOWHERE
 from streams.steps.lookups import Lookups
 from streams.steps.urls import UNDECIDED, Names, hosts, locate, names_of
@@ -47,9 +47,9 @@ def _agents(frame: pl.DataFrame, lookups: Lookups) -> list[pl.Series]:
     codes, values = coded(frame["user_agent"])
     agents = [lookups.agent(value) for value in values]
     return [
-        _spread("browser", codes, [agent.browser for agent in agents]),
-        _spread("os", codes, [agent.os for agent in agents]),
-        _spread("device", codes, [agent.device for agent in agents]),
+        spread("browser", [agent.browser for agent in agents], codes),
+        spread("os", [agent.os for agent in agents], codes),
+        spread("device", [agent.device for agent in agents], codes),
         pl.Series("bot", np.array([agent.bot for agent in agents], dtype=np.uint8)[codes]),
     ]
 
@@ -60,8 +60,8 @@ def _places(frame: pl.DataFrame, lookups: Lookups) -> list[pl.Series]:
         codes, values = coded(frame["ip"])
         places = [lookups.place(value) for value in values]
     return [
-        _spread("country", codes, [place.country for place in places]),
-        _spread("network", codes, [place.network for place in places]),
+        spread("country", [place.country for place in places], codes),
+        spread("network", [place.network for place in places], codes),
     ]
 
 
@@ -74,16 +74,11 @@ def _channel(frame: pl.DataFrame, lookups: Lookups) -> pl.Series:
     clues[(frame["affiliate"] != "").to_numpy()] |= AFFILIATE
     named = np.array([bool(value) for value in located.values], dtype=np.bool_)
     clues[named[located.referrer] & (located.referrer != located.landing)] |= REFERRAL
-    return _spread("channel", channel_table()[clues], CHANNELS)
+    return spread("channel", CHANNELS, channel_table()[clues])
 
 
 def _clues(column: Coded, clues_of: Callable[[str], int]) -> Clues:
     return np.array([clues_of(value) for value in column.values], dtype=np.uint16)[column.codes]
-
-
-def _spread(name: str, codes: npt.NDArray[np.integer], values: Sequence[str]) -> pl.Series:
-    """Return ``values[codes]`` as a string column."""
-    return pl.Series(name, values, dtype=pl.String).gather(codes)
 
 
 def _hosts(referrer: pl.Series, landing: pl.Series, lookups: Lookups) -> _Hosts:

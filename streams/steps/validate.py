@@ -1,13 +1,16 @@
 """Validation: which decoded records break a rule, and which rule first (docs/rules.md, section 2)."""
 
-from collections.abc import Iterable, Iterator
-from functools import cache
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS
-from streams.steps.columns import META_SCHEMA
+from streams.steps.columns import META_SCHEMA, coded, string_lengths
 from streams.steps.plans import latest_plan
 from streams.steps.uuids import parse_uuids
 
@@ -33,15 +36,20 @@ _BOUNDED = (
 )
 _TIMES = ("occurred_at", "status_at")
 _AMOUNTS = ("value", "payout")
-_VALID_ID = "_valid_id"
+_CURRENCY = re.compile(r"([A-Z]{3})?")
+_ROUTE = re.compile(r"[a-z2-7]{4}")
+_ID, _NOTHING = -1, -2
+"""In place of the place of a rule: the id is no UUID; no rule is broken."""
+
+Mask = npt.NDArray[np.bool_]
 
 
 class Rule(NamedTuple):
-    """A reason for rejecting, the field it names, and the condition under which it applies (never null)."""
+    """A reason for rejecting, the field it names, and which rows of a frame break it."""
 
     reason: str
     field: str
-    broken: pl.Expr
+    broken: Callable[[pl.DataFrame], Mask]
 
 
 def validate(topic: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -52,16 +60,19 @@ def validate(topic: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFram
     time where it is no plausible time), ``reason``, and ``detail``, the field. Their bytes are added by ``rejects.attach_raw``.
     """
     name = id_field(topic)
-    parsed = parse_uuids(frame[name])
-    frame = frame.with_columns(
-        pl.Series(_VALID_ID, parsed.valid),
-        pl.Series("event_hi", parsed.high),
-        pl.Series("event_lo", parsed.low),
+    ids = parse_uuids(frame[name])
+    first = np.where(ids.valid, _NOTHING, _ID).astype(np.int16)
+    checks = rules(topic)
+    for place in reversed(range(len(checks))):
+        first[checks[place].broken(frame) & ids.valid] = place
+    halves = pl.Series("event_hi", ids.high), pl.Series("event_lo", ids.low)
+    frame = frame.with_columns(*halves)
+    if (first == _NOTHING).all():
+        return frame.drop(name), _rejects(topic, frame.clear(), first[:0])
+    broken = first != _NOTHING
+    return frame.filter(pl.Series(~broken)).drop(name), _rejects(
+        topic, frame.filter(pl.Series(broken)), first[broken]
     )
-    broken = frame.select(pl.any_horizontal(rule.broken for rule in rules(topic))).to_series()
-    if not broken.any():
-        return frame.drop(name, _VALID_ID), _rejects(topic, frame.clear())
-    return frame.filter(~broken).drop(name, _VALID_ID), _rejects(topic, frame.filter(broken))
 
 
 def id_field(topic: str) -> str:
@@ -69,60 +80,105 @@ def id_field(topic: str) -> str:
     return "request_id" if topic == CREDIT_REQUESTS else "event_id"
 
 
-def _rejects(topic: str, broken: pl.DataFrame) -> pl.DataFrame:
-    reason, field = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
-    for rule in reversed(rules(topic)):
-        reason = pl.when(rule.broken).then(pl.lit(rule.reason)).otherwise(reason)
-        field = pl.when(rule.broken).then(pl.lit(rule.field)).otherwise(field)
+def _rejects(topic: str, broken: pl.DataFrame, first: npt.NDArray[np.int16]) -> pl.DataFrame:
+    """Return ``broken`` rows as rejects; ``first`` is the place of the first rule each breaks."""
+    name = id_field(topic)
+    # Loops over rows: rejects are few.
+    verdicts = [("event_id", name) if place == _ID else rules(topic)[place][:2] for place in first.tolist()]
     return broken.select(
         *META_SCHEMA,
-        pl.when(_VALID_ID).then(pl.col(id_field(topic))).alias("event_id"),
-        pl.col("event_hi", "event_lo"),
-        pl.when(_implausible("occurred_at"))
-        .then("_record_time")
-        .otherwise("occurred_at")
-        .alias("occurred_at"),
-        reason.alias("reason"),
-        field.alias("detail"),
+        pl.Series(
+            "event_id",
+            [None if place == _ID else text for place, text in zip(first, broken[name], strict=True)],
+            dtype=pl.String,
+        ),
+        "event_hi",
+        "event_lo",
+        pl.Series(
+            "occurred_at",
+            np.where(_implausible(broken, "occurred_at"), broken["_record_time"], broken["occurred_at"]),
+            dtype=pl.Int64,
+        ),
+        pl.Series("reason", [reason for reason, _ in verdicts], dtype=pl.String),
+        pl.Series("detail", [field for _, field in verdicts], dtype=pl.String),
     )
 
 
 @cache
 def rules(topic: str) -> tuple[Rule, ...]:
-    """Return the rules for the records of ``topic``, in the order in which they count."""
-    return tuple(_rules(topic, latest_plan(topic).dtypes.names()))
+    """Return the rules after that of the id, for the records of ``topic``, in the order in which they count."""
+    return tuple(_rules(topic, frozenset(latest_plan(topic).dtypes.names())))
 
 
-def _rules(topic: str, fields: Iterable[str]) -> Iterator[Rule]:
-    has = frozenset(fields)
-    yield Rule("event_id", id_field(topic), ~pl.col(_VALID_ID))
+def _rules(topic: str, has: frozenset[str]) -> Iterator[Rule]:
     for name in _REQUIRED[topic]:
-        yield Rule("missing", name, pl.col(name) == "")
+        yield Rule("missing", name, partial(_empty, name=name))
     for name in _present(_BOUNDED, has):
-        yield Rule("too_long", name, pl.col(name).str.len_bytes() > LONGEST_BYTES)
+        yield Rule("too_long", name, partial(_too_long, name=name))
     for name in _present(_TIMES, has):
-        yield Rule("time", name, _implausible(name))
+        yield Rule("time", name, partial(_implausible, name=name))
     if "status" in has:
-        yield Rule("status", "status", ~pl.col("status").is_in(STATUSES))
+        yield Rule("status", "status", _bad_status)
     amounts = _present(_AMOUNTS, has)
     for name in amounts:
-        yield Rule("amount", name, ~pl.col(name).fill_null(0).is_between(0, MOST_MICROS))
+        yield Rule("amount", name, partial(_bad_amount, name=name))
     if "currency" in has:
-        yield Rule("currency", "currency", _bad_currency(amounts))
+        yield Rule("currency", "currency", partial(_bad_currency, amounts=amounts))
     if topic == CREDIT_REQUESTS:
-        yield Rule("hop", "route", ~pl.col("route").str.contains(r"\A[a-z2-7]{4}\z"))
-        yield Rule("hop", "revision", ~pl.col("revision").is_between(1, MOST_REVISIONS))
+        yield Rule("hop", "route", _bad_route)
+        yield Rule("hop", "revision", _bad_revision)
 
 
 def _present(names: Iterable[str], has: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in has)
 
 
-def _implausible(name: str) -> pl.Expr:
-    return (pl.col(name) < EARLIEST_MS) | (pl.col(name) > pl.col("_record_time") + AHEAD_MS)
+def _empty(frame: pl.DataFrame, name: str) -> Mask:
+    return np.asarray(string_lengths(frame[name]) == 0)
 
 
-def _bad_currency(amounts: Iterable[str]) -> pl.Expr:
-    empty = pl.col("currency") == ""
-    money = pl.any_horizontal(pl.col(name).fill_null(0) != 0 for name in amounts)
-    return (~empty & ~pl.col("currency").str.contains(r"\A[A-Z]{3}\z")) | (empty & money)
+def _too_long(frame: pl.DataFrame, name: str) -> Mask:
+    return np.asarray(string_lengths(frame[name]) > LONGEST_BYTES)
+
+
+def _implausible(frame: pl.DataFrame, name: str) -> Mask:
+    time, record_time = frame[name].to_numpy(), frame["_record_time"].to_numpy()
+    return np.asarray((time < EARLIEST_MS) | (time > record_time + AHEAD_MS))
+
+
+def _unless(frame: pl.DataFrame, name: str, good: Callable[[str], object]) -> Mask:
+    """Return where a column of few distinct values is not ``good``."""
+    codes, values = coded(frame[name])
+    return np.array([not good(value) for value in values], dtype=np.bool_)[codes]
+
+
+def _bad_status(frame: pl.DataFrame) -> Mask:
+    return _unless(frame, "status", STATUSES.__contains__)
+
+
+def _bad_route(frame: pl.DataFrame) -> Mask:
+    return _unless(frame, "route", _ROUTE.fullmatch)
+
+
+def _bad_revision(frame: pl.DataFrame) -> Mask:
+    revision = frame["revision"].to_numpy()
+    return np.asarray((revision < 1) | (revision > MOST_REVISIONS))
+
+
+def _amount(frame: pl.DataFrame, name: str) -> npt.NDArray[np.int64]:
+    return frame[name].fill_null(0).to_numpy()
+
+
+def _bad_amount(frame: pl.DataFrame, name: str) -> Mask:
+    amount = _amount(frame, name)
+    return (amount < 0) | (amount > MOST_MICROS)
+
+
+def _bad_currency(frame: pl.DataFrame, amounts: Iterable[str]) -> Mask:
+    codes, values = coded(frame["currency"])
+    bad = np.array([value != "" and not _CURRENCY.fullmatch(value) for value in values], dtype=np.bool_)[
+        codes
+    ]
+    for name in amounts:
+        bad |= _empty(frame, "currency") & (_amount(frame, name) != 0)
+    return bad

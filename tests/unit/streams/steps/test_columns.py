@@ -6,7 +6,16 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.steps.columns import Bytes, bytes_of, coded, string_array, string_bytes, words_of
+from streams.steps.columns import (
+    Bytes,
+    bytes_of,
+    coded,
+    spread,
+    string_array,
+    string_bytes,
+    string_lengths,
+    words_of,
+)
 
 texts = st.lists(st.text(max_size=20))
 
@@ -51,3 +60,21 @@ def test_words_overlap(content: bytes) -> None:
     data = np.frombuffer(content, dtype=np.uint8)
     expected = [int.from_bytes(content[place : place + 8], "little") for place in range(len(content) - 7)]
     assert words_of(data).tolist() == expected
+
+
+@given(texts, st.lists(st.text(max_size=20), min_size=1), st.data())
+def test_lengths_are_of_bytes(first: list[str], second: list[str], data: st.DataObject) -> None:
+    column = pl.concat([pl.Series(first, dtype=pl.String), pl.Series(second, dtype=pl.String)], rechunk=False)
+    part = column[data.draw(st.integers(0, len(column))) :]
+    assert string_lengths(part).tolist() == [len(text.encode()) for text in part]
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=5), st.data())
+def test_spread_values_over_rows(values: list[str], data: st.DataObject) -> None:
+    codes = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=20))
+    column = spread("name", values, np.array(codes, dtype=np.int32))
+    assert column.name == "name" and column.dtype == pl.String
+    assert column.to_list() == [values[code] for code in codes]
+    assert column.filter(column != values[0]).to_list() == [
+        values[code] for code in codes if values[code] != values[0]
+    ]

@@ -165,10 +165,16 @@ def test_columns_are_the_same_with_and_without_rows(topic: str) -> None:
     assert all_rejects.schema == no_rejects.schema
 
 
-def test_many_bytes_are_decoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = [encoded(CLICKS, campaign=str(number)) for number in range(7)]
-    monkeypatch.setattr(module, "_MOST_BYTES", 2 * len(values[0]))
-    assert decode(batch(CLICKS, values))[0]["campaign"].to_list() == [str(number) for number in range(7)]
+@pytest.mark.parametrize(("name", "most"), [("_AT_ONCE", 3), ("_MOST_BYTES", 500)])
+def test_many_records_and_many_bytes_are_decoded_in_parts(
+    name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, most)
+    names = [str(number) for number in range(7)]
+    frame, rejects = decode(batch(CLICKS, [encoded(CLICKS, campaign=name) for name in names]))
+    assert frame["campaign"].to_list() == names
+    assert frame["_row"].to_list() == list(range(7))
+    assert rejects.height == 0
 
 
 def test_a_record_that_the_decoder_refuses_after_all_is_found_by_halving(
