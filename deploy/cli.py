@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.embedded.supervise import free_port
 from deploy.running import Running, find_running
 from deploy.settings import (
     SETTINGS,
@@ -30,6 +31,7 @@ CHATTY = {
 }
 """Libraries that log much, and from which level on they are heard without --verbose."""
 
+log = logging.getLogger("funnel")
 console = Console()
 errors = Console(stderr=True)
 
@@ -68,19 +70,24 @@ def _running(values: dict[str, Any]) -> Running:
 @funnel.command()
 @click.pass_obj
 def settings(values: dict[str, Any]) -> None:
-    """List every setting: variable, type, value in force, meaning."""
-    table = Table("variable", "type", "value", "meaning", title="Settings")
+    """List every setting: variable, type, default, value where it is another, meaning."""
+    table = Table("variable", "type", "default", "set to", "meaning", title="Settings")
     for setting in SETTINGS:
         value = values[setting.name]
-        shown = (
-            "•••"
-            if setting.secret and value
-            else ", ".join(value)
-            if isinstance(value, tuple)
-            else str(value)
+        changed = value != setting.parse(setting.default)
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        set_to = "•••" if setting.secret else shown
+        table.add_row(
+            setting.variable, setting.kind, setting.default, set_to if changed else "", setting.meaning
         )
-        table.add_row(setting.variable, setting.kind, shown, setting.meaning)
     console.print(table)
+
+
+def _with_metrics(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with a port for /metrics, and say where that is: every process serves them."""
+    port = values["metrics_port"] or free_port(values["metrics_host"])
+    log.info("metrics: http://%s:%d/metrics", values["metrics_host"], port)
+    return {**values, "metrics_port": port}
 
 
 @funnel.command()
@@ -99,7 +106,7 @@ def collector(values: dict[str, Any]) -> None:
     """Run the HTTP front door until SIGTERM."""
     from collector.server import run
 
-    run(collector_settings(values))
+    run(collector_settings(_with_metrics(values)))
 
 
 @funnel.command()
@@ -108,7 +115,7 @@ def worker(values: dict[str, Any]) -> None:
     """Run a worker until SIGTERM."""
     from deploy.worker import run_worker
 
-    sys.exit(run_worker(worker_settings(values), clickhouse_settings(values)))
+    sys.exit(run_worker(worker_settings(_with_metrics(values)), clickhouse_settings(values)))
 
 
 @funnel.command()

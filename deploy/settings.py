@@ -3,6 +3,7 @@
 Every variable is in `SETTINGS` with its type, default and meaning; an unknown or malformed one is refused by name.
 """
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,11 @@ def _text(name: str, default: str, meaning: str, secret: bool = False) -> Settin
     return Setting(name, "text", str, default, meaning, secret)
 
 
-def _number(name: str, default: int, meaning: str, least: int = 0) -> Setting:
+def _number(name: str, default: int, meaning: str, least: int = 0, most: int = 10**12) -> Setting:
     def parse(text: str) -> int:
         value = int(text)
-        if value < least:
-            raise ValueError(f"must be {least} or more")
+        if not least <= value <= most:
+            raise ValueError(f"must be from {least} to {most}")
         return value
 
     return Setting(name, "whole number", parse, str(default), meaning)
@@ -78,6 +79,37 @@ def _flag(name: str, default: bool, meaning: str) -> Setting:
     return Setting(name, "1 or 0", parse, "1" if default else "0", meaning)
 
 
+def _port(name: str, default: int, meaning: str, least: int = 1) -> Setting:
+    return _number(name, default, meaning, least, 65535)
+
+
+def _file(name: str, meaning: str) -> Setting:
+    def parse(text: str) -> str:
+        if text and not Path(text).is_file():
+            raise ValueError("there is no such file")
+        return text
+
+    return Setting(name, "file", parse, "", meaning)
+
+
+def _servers(name: str, default: str, meaning: str) -> Setting:
+    def parse(text: str) -> str:
+        for server in text.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit():
+                raise ValueError(f"{server!r} is not host:port")
+        return text
+
+    return Setting(name, "host:port, by commas", parse, default, meaning)
+
+
+def _networks(name: str, meaning: str) -> Setting:
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+    return Setting(name, "networks, by commas", parse, "", meaning)
+
+
 def _list(name: str, meaning: str, secret: bool = False) -> Setting:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -87,13 +119,13 @@ def _list(name: str, meaning: str, secret: bool = False) -> Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     _text("data_dir", ".funnel", "Where `funnel up` keeps data, logs and generated secrets."),
-    _text("kafka", "127.0.0.1:9092", "Kafka's bootstrap servers."),
+    _servers("kafka", "127.0.0.1:9092", "Kafka's bootstrap servers."),
     _number("partitions", 4, "Partitions of each topic when `funnel init` creates it.", 1),
     _number("replication", 1, "Replicas of each topic.", 1),
     _number("min_insync_replicas", 1, "Replicas that must have a record before it is acknowledged.", 1),
     _number("retention_hours", 168, "How long Kafka keeps records.", 1),
     _text("clickhouse_host", "127.0.0.1", "ClickHouse's host."),
-    _number("clickhouse_port", 9000, "ClickHouse's port of the native protocol.", 1),
+    _port("clickhouse_port", 9000, "ClickHouse's port of the native protocol."),
     _text("clickhouse_user", "default", "ClickHouse's user."),
     _text("clickhouse_password", "", "Its password.", secret=True),
     _text("clickhouse_database", "default", "Database of all tables."),
@@ -106,11 +138,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _number("journal_retention_days", 0, "Days the journal keeps rows (0: for ever; flush rows always)."),
     _text("host", "127.0.0.1", "Address the collector listens on."),
-    _number("port", 8080, "Port the collector listens on."),
+    _port("port", 8080, "Port the collector listens on."),
     _text("metrics_host", "127.0.0.1", "Address where /metrics is served."),
-    _number(
-        "metrics_port", 0, "Port where /metrics is served (0: the collector serves none, a worker picks one)."
-    ),
+    _port("metrics_port", 0, "Port where /metrics is served (0: any, which the process logs).", 0),
     _list("tokens", "Bearer tokens of POST /events; without one that door is shut.", secret=True),
     _text(
         "email_key",
@@ -120,7 +150,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _list("link_keys", "Keys that may have signed redirect targets.", secret=True),
     _text("links_file", "", "JSON file of configured redirect targets by name."),
-    _list("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
+    _networks("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
     _flag("cookie_secure", True, "Set the visitor cookie for HTTPS only."),
     _seconds("ack_wait_seconds", 5.0, "How long the collector waits for the broker before it answers 503."),
     _text("group", "funnel", "Consumer group of the workers."),
@@ -131,8 +161,8 @@ SETTINGS: tuple[Setting, ...] = (
     _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
     _number("lookback_days", 30, "How many days before a conversion a click may earn it.", 1),
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
-    _text("geo_country_mmdb", "", "MMDB file that knows countries; empty: country stays empty."),
-    _text("geo_asn_mmdb", "", "MMDB file that knows network owners; empty: network stays empty."),
+    _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
+    _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
     _flag(
         "accept_log_loss", False, "Go on from the log's start where the journal's fence lies outside the log."
     ),
@@ -145,7 +175,12 @@ def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and not variable.startswith(TEST_PREFIX) and variable not in known:
             raise SettingsError(variable, "there is no such setting (see `funnel settings`)")
-    return {setting.name: _read(setting, environ) for setting in SETTINGS}
+    values = {setting.name: _read(setting, environ) for setting in SETTINGS}
+    if values["min_insync_replicas"] > values["replication"]:
+        raise SettingsError(
+            "FUNNEL_MIN_INSYNC_REPLICAS", "is more than FUNNEL_REPLICATION: nothing could be sent"
+        )
+    return values
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:

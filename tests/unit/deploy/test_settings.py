@@ -43,6 +43,12 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_PARTITIONS", "0"),
         ("FUNNEL_COOKIE_SECURE", "perhaps"),
         ("FUNNEL_ACK_WAIT_SECONDS", "-1"),
+        ("FUNNEL_PORT", "70000"),
+        ("FUNNEL_KAFKA", "localhost"),
+        ("FUNNEL_KAFKA", "localhost:9092,other"),
+        ("FUNNEL_TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
+        ("FUNNEL_GEO_COUNTRY_MMDB", "/nowhere/country.mmdb"),
+        ("FUNNEL_MIN_INSYNC_REPLICAS", "2"),
     ],
 )
 def test_an_unknown_or_malformed_variable_is_refused_by_name(variable: str, value: str) -> None:
