@@ -94,7 +94,7 @@ class History:
     def cold_transactions(self, keys: Sequence[TransactionKey], partitions: int) -> pl.DataFrame:
         """Return all conversions of the transactions ``keys``."""
         routes = [transaction_route(*key) for key in keys]
-        where = f"kind = 'conversion' AND {_at(('conversion',), routes)} AND (partner, transaction_id) IN {_tuples(keys)}"
+        where = f"{_at(('conversion',), routes)} AND (partner, transaction_id) IN {_tuples(keys)}"
         return self._frame(_CONVERSION, partitions, where)
 
     def cold_requests_on(self, routes: Sequence[str], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -103,8 +103,7 @@ class History:
 
     def cold_touches_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
         """Return every click and lead on ``routes``."""
-        kinds = ("click", "lead")
-        return self._frame(_TOUCH, partitions, f"j.kind IN {literals(kinds)} AND {_at(kinds, routes)}")
+        return self._frame(_TOUCH, partitions, _at(("click", "lead"), routes))
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         standing = " ORDER BY revision DESC LIMIT 1 BY partner, transaction_id, route"
@@ -132,8 +131,9 @@ def _ours(numbers: Sequence[int], partitions: int) -> str:
 
 def _at(kinds: Sequence[str], routes: Sequence[str]) -> str:
     """The rows of ``kinds`` on ``routes``: the projection by route says where they are, the table's order then finds them."""
-    places = f"SELECT kind, _source, _offset FROM {TABLE} WHERE kind IN {literals(kinds)} AND route IN {_set(sorted(set(routes)))}"
-    return f"(kind, _source, _offset) IN ({places})"
+    on = f"j.kind IN {literals(kinds)} AND route IN {_set(sorted(set(routes)))}"
+    places = f"SELECT kind, _source, _offset FROM {TABLE} AS j WHERE {on}"
+    return f"{on} AND (j.kind, _source, _offset) IN ({places})"
 
 
 def _set(texts: Sequence[str]) -> str:

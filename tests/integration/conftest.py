@@ -30,16 +30,37 @@ def clickhouse_server(
 @pytest.fixture
 def clickhouse(clickhouse_server: ClickHouseServer) -> ClickHouseSettings:
     """Settings of a database that does not exist yet."""
-    return ClickHouseSettings(
-        host=clickhouse_server.host, port=clickhouse_server.port, database=f"test_{uuid.uuid4().hex}"
-    )
+    return _settings(clickhouse_server, f"test_{uuid.uuid4().hex}")
 
 
 @pytest.fixture
 def migrated(clickhouse: ClickHouseSettings) -> Iterator[Connection]:
-    """A connection to a database with all migrations applied; it is dropped afterwards."""
+    """A connection to a new database with all migrations applied; it is dropped afterwards."""
     connection = connect(clickhouse)
     apply_migrations(connection, clickhouse)
     yield connection
     connection.execute(f"DROP DATABASE `{clickhouse.database}`")
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def _shared(clickhouse_server: ClickHouseServer) -> ClickHouseSettings:
+    settings = _settings(clickhouse_server, "shared")
+    connection = connect(settings)
+    apply_migrations(connection, settings)
+    connection.close()
+    return settings
+
+
+@pytest.fixture
+def emptied(_shared: ClickHouseSettings) -> Iterator[Connection]:
+    """A connection to a database whose tables are empty. All tests of an engine share it: a new one takes a second."""
+    connection = connect(_shared)
+    yield connection
+    for table in ("owners", "journal", "rollup_minute"):
+        connection.execute(f"TRUNCATE TABLE {table}")
+    connection.close()
+
+
+def _settings(server: ClickHouseServer, database: str) -> ClickHouseSettings:
+    return ClickHouseSettings(host=server.host, port=server.port, database=database)

@@ -25,8 +25,8 @@ SOURCES = [source(topic, number) for topic in ("impressions", "clicks", "leads")
 
 
 @pytest.fixture
-def journal(migrated: Connection) -> Journal:
-    journal = Journal(migrated, "group")
+def journal(emptied: Connection) -> Journal:
+    journal = Journal(emptied, "group")
     journal.take_ownership(SOURCES, TOKEN)
     return journal
 
@@ -60,8 +60,8 @@ class TestFlush:
         journal.insert(block, "a", SOURCES, TOKEN)
         assert rows_and_parts(journal) == (150_001, 1)
 
-    def test_with_compression(self, migrated: Connection, flushes: Flushes) -> None:
-        connection = connect(replace(migrated.settings, compression=True))
+    def test_with_compression(self, emptied: Connection, flushes: Flushes) -> None:
+        connection = connect(replace(emptied.settings, compression=True))
         journal = Journal(connection, "group")
         journal.take_ownership(SOURCES, TOKEN)
         journal.insert(journal.pack(flushes.flush(some_touches(flushes))), "a", SOURCES, TOKEN)
@@ -140,14 +140,14 @@ class TestOwners:
         with pytest.raises(NotOwner):
             journal.insert(block, "a", ["c1/clicks/77"], token)
 
-    def test_are_written_to_every_replica(self, migrated: Connection, tmp_path: Path) -> None:
+    def test_are_written_to_every_replica(self, emptied: Connection, tmp_path: Path) -> None:
         with ClickHouseServer(tmp_path / "other") as other:
-            settings = replace(migrated.settings, port=other.port)
+            settings = replace(emptied.settings, port=other.port)
             replica = connect(settings)
             apply_migrations(replica, settings)
-            both = connect(replace(migrated.settings, replicas=(f"127.0.0.1:{other.port}",)))
+            both = connect(replace(emptied.settings, replicas=(f"127.0.0.1:{other.port}",)))
             Journal(both, "group").take_ownership(SOURCES, 99)
-            for connection in (migrated, replica):
+            for connection in (emptied, replica):
                 assert connection.query("SELECT joinGet('owners', 'token', %(s)s)", {"s": SOURCES[0]}) == [
                     (99,)
                 ]

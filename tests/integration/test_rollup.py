@@ -27,8 +27,8 @@ Totals = dict[tuple[Any, ...], dict[str, Any]]
 
 
 @pytest.fixture
-def journal(migrated: Connection) -> Journal:
-    journal = Journal(migrated, "group")
+def journal(emptied: Connection) -> Journal:
+    journal = Journal(emptied, "group")
     journal.take_ownership(SOURCES, TOKEN)
     return journal
 
@@ -168,8 +168,11 @@ class TestDerive:
     def test_many_groups_land_as_one_part(self, journal: Journal) -> None:
         flushes = Flushes(5)
         flush = flushes.flush([flushes.touch()])
-        touches = pl.concat([flush[:1]] * 100_000).with_columns(
-            campaign="c" + pl.int_range(pl.len()).cast(pl.String)
+        touches = (
+            flush[:1]
+            .join(pl.DataFrame({"n": range(100_000)}), how="cross")
+            .drop("n")
+            .with_columns(campaign="c" + pl.int_range(pl.len()).cast(pl.String))
         )
         journal.insert(journal.pack(pl.concat([touches, flush[1:]])), "a", SOURCES, TOKEN)
         derive_all(journal)
@@ -293,6 +296,7 @@ def test_a_new_rollup_is_filled_from_the_start(journal: Journal, land: Callable[
     journal.connection.execute("CREATE TABLE rollup_other AS rollup_minute")
     derive_all(journal, replace(MINUTE, table="rollup_other"), limit=100)
     assert found(journal.connection, "rollup_other") == found(journal.connection)
+    journal.connection.execute("DROP TABLE rollup_other")
 
 
 def test_reads_only_new_rows(journal: Journal, land: Callable[[Flushes], None]) -> None:
@@ -300,7 +304,14 @@ def test_reads_only_new_rows(journal: Journal, land: Callable[[Flushes], None]) 
     flushes = Flushes(9)
     old = flushes.flush([flushes.touch()])
     flushes.rows.clear()
-    journal.insert(journal.pack(pl.concat([old[:1]] * 60_000 + [old[1:]])), "old", SOURCES, TOKEN)
+    journal.insert(
+        journal.pack(
+            pl.concat([old[:1].join(pl.DataFrame({"n": range(60_000)}), how="cross").drop("n"), old[1:]])
+        ),
+        "old",
+        SOURCES,
+        TOKEN,
+    )
     derive_all(journal)
     land(flushes)
     connection = journal.connection
