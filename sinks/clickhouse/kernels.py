@@ -16,6 +16,7 @@ from sinks.clickhouse.memory import copy_bytes, load_word, store_word
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
 
+_LATELY_BITS = 9
 SHORT = 12
 SLACK = 16
 """Bytes by which writing may run over the end of what is written."""
@@ -143,40 +144,54 @@ def _equal(low: Any, high: Any, other_low: Any, other_high: Any, buffers: Words)
 
 
 @njit(cache=True, nogil=True)
+def _table(size: int, keys: Words, distinct: int, buffers: Words) -> Any:
+    """Return a table of ``size`` slots (a power of 2) in which each key has the first free slot from its hash on; 0 is a free slot."""
+    mask = np.uint64(size - 1)
+    table = np.zeros(size, dtype=np.uint32)
+    for code in range(1, distinct):
+        slot = _hash(keys[code, 0], keys[code, 1], buffers) & mask
+        while table[slot]:
+            slot = (slot + np.uint64(1)) & mask
+        table[slot] = code
+    return table
+
+
+@njit(cache=True, nogil=True)
 def encode_views(views: Words, buffers: Words, valid: Bytes, first: int, codes: Any, keys: Words) -> int:
     """Give equal strings equal codes; return the number of codes.
 
     ``codes`` gets one per row; ``keys`` (one row more than ``views``) the view of each code. Code 0 is the empty string.
     """
-    size = 1024
-    table = np.zeros(size, dtype=np.int32)
+    # Views seen lately, each in its one place: most rows are answered here, without a look at their bytes.
+    lately = np.zeros((1 << _LATELY_BITS, 2), dtype=np.uint64)
+    their_codes = np.zeros(1 << _LATELY_BITS, dtype=np.uint32)
     keys[0, 0] = 0
     keys[0, 1] = 0
-    distinct = 1
+    distinct, size = 1, 1024
+    table = _table(size, keys, distinct, buffers)
     for row in range(views.shape[0]):
         low, high = views[row, 0], views[row, 1]
         if _is_null(valid, first + row) or low & _LOW == 0:
             codes[row] = 0
             continue
-        hashed = _hash(low, high, buffers)
-        slot = hashed & np.uint64(size - 1)
-        code = table[slot]
-        while code and not _equal(low, high, keys[code, 0], keys[code, 1], buffers):
+        place = ((low ^ (high * _STIR)) * _MIX) >> np.uint64(64 - _LATELY_BITS)
+        if lately[place, 0] == low and lately[place, 1] == high:
+            codes[row] = their_codes[place]
+            continue
+        slot = _hash(low, high, buffers) & np.uint64(size - 1)
+        while table[slot] and not _equal(low, high, keys[table[slot], 0], keys[table[slot], 1], buffers):
             slot = (slot + np.uint64(1)) & np.uint64(size - 1)
-            code = table[slot]
-        if code == 0:
-            code = distinct
-            table[slot] = code
-            keys[code, 0] = low
-            keys[code, 1] = high
+        if table[slot] == 0:
+            table[slot] = distinct
+            keys[distinct, 0] = low
+            keys[distinct, 1] = high
             distinct += 1
-            if distinct * 2 > size:
-                size *= 4
-                table = np.zeros(size, dtype=np.int32)
-                for known in range(1, distinct):
-                    slot = _hash(keys[known, 0], keys[known, 1], buffers) & np.uint64(size - 1)
-                    while table[slot]:
-                        slot = (slot + np.uint64(1)) & np.uint64(size - 1)
-                    table[slot] = known
+        code = table[slot]
         codes[row] = code
+        lately[place, 0] = low
+        lately[place, 1] = high
+        their_codes[place] = code
+        if distinct * 2 > size:
+            size *= 4
+            table = _table(size, keys, distinct, buffers)
     return distinct
