@@ -126,6 +126,17 @@ def with_first(place: int, value: Any) -> Change:
     return change
 
 
+def with_small_group(place: int, value: Any) -> Change:
+    """Change one column of a group with few visitors, who are counted exactly."""
+
+    def change(rows: list[list[Any]]) -> list[list[Any]]:
+        row = next(row for row in rows if 0 < row[-1] <= 4)
+        row[place] = value(row[place]) if callable(value) else value
+        return rows
+
+    return change
+
+
 def add(amount: int) -> Callable[[Any], int]:
     return lambda number: int(number) + amount
 
@@ -205,9 +216,11 @@ TAMPERED = {
         "AS sum_impressions", with_first(10, add(1)), {GROUPS, "rollup: impressions"}
     ),
     "credit on the wrong campaign": Tampering(
-        "AS sum_impressions", with_first(1, "other"), {GROUPS, BY_GROUP}
+        "AS sum_impressions", with_small_group(1, "other"), {GROUPS, BY_GROUP}
     ),
-    "a group has too many visitors": Tampering("AS sum_impressions", with_first(-1, add(3)), {BY_GROUP}),
+    "a group has too many visitors": Tampering(
+        "AS sum_impressions", with_small_group(-1, add(3)), {BY_GROUP}
+    ),
 }
 
 

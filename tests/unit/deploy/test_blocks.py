@@ -50,7 +50,8 @@ def wrapped(inner):
 
 # The driver itself cannot write some deeper nestings, nor such enums inside of anything.
 ENUM = st.just(("Enum8('a,b' = 1, 'c)' = 2)", st.sampled_from(["a,b", "c)"])))
-TYPES = LEAVES | ENUM | wrapped(LEAVES)
+# Nor an empty array or map of nullable dictionary values: it writes a dictionary where the format has nothing.
+TYPES = LEAVES | ENUM | wrapped(LEAVES.filter(lambda leaf: leaf[0] != "LowCardinality(Nullable(String))"))
 
 
 @st.composite
