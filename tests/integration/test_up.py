@@ -127,7 +127,24 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         collector = f"http://127.0.0.1:{variables['FUNNEL_PORT']}"
         assert httpx.get(f"{collector}/i.gif", params={"campaign": "spring"}).status_code == 200
 
+        headers = {"Authorization": f"Bearer {secrets['token']}"}
+        batch = httpx.post(f"{collector}/events", json=example(), headers=headers)
+        assert (batch.status_code, len(batch.json()["items"])) == (200, len(example()["events"]))
+
         assert until_verified(variables)
+        answer = funnel(
+            variables,
+            "--embedded",
+            "query",
+            "SELECT model, campaign, value FROM credits ORDER BY 1",
+            "--format",
+            "csv",
+        )
+        assert answer.stdout.split() == [
+            "model,campaign,value",
+            "first_click,spring,119000000",
+            "last_click,spring,119000000",
+        ]
         answer = funnel(
             variables, "--embedded", "query", "SELECT campaign FROM impressions", "--format", "csv"
         )
@@ -138,7 +155,7 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         assert json.loads(answer.stdout) == {"a": 1, "b": "x", "c": None}
         table = funnel(variables, "top", "--once").stdout
         assert "3 processes answer" in table
-        assert re.search(r"accepted by the collector\s+│\s+1 ", table)
+        assert re.search(r"accepted by the collector\s+│\s+4 ", table)
 
         second = funnel({**variables, "FUNNEL_PORT": str(free_port())}, "up")
         assert second.returncode == 1
@@ -151,6 +168,13 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
     with pytest.raises(httpx.ConnectError):
         httpx.get(collector)
     assert funnel(variables, "top", "--once").returncode == 1
+
+
+def example() -> dict[str, list[dict[str, str]]]:
+    """The batch that README.md shows."""
+    [text] = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    batch: dict[str, list[dict[str, str]]] = json.loads(text)
+    return batch
 
 
 def until_verified(variables: dict[str, str]) -> bool:
