@@ -80,7 +80,8 @@ class HopSender:
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "acks": "all",
-                "linger.ms": 2,
+                # One batch per partition and flush: `flush` does not wait for the rest of it.
+                "linger.ms": 1_000,
                 "partitioner": "murmur2",
                 "queue.buffering.max.messages": 1_000_000,
                 "delivery.timeout.ms": 30_000,

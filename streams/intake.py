@@ -8,6 +8,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -36,11 +39,55 @@ class Head:
     behind: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """What is buffered of one assigned partition.
+
+    ``times`` int64[n] are the buffered records' record times (ms) in offset order, possibly none; ``reached`` is as in `Head`; ``behind``
+    tells that the log holds, or may hold, more than what is buffered.
+    """
+
+    times: npt.NDArray[np.int64]
+    reached: int
+    behind: bool
+
+    def head(self, taken: int) -> Head:
+        """Return the head once the first ``taken`` buffered records are gone."""
+        reached = int(self.times[taken - 1]) if taken else self.reached
+        if taken < len(self.times):
+            return Head(int(self.times[taken]), reached, True)
+        return Head(None, reached, self.behind)
+
+    def until(self, taken: int, limit: int) -> int:
+        """Return how many records are gone once those from ``taken`` on are taken up to record time ``limit``; the first one always is."""
+        later = np.flatnonzero(self.times[taken + 1 :] > limit)
+        return taken + 1 + int(later[0]) if len(later) else len(self.times)
+
+
 @dataclass(slots=True)
 class Holds:
     """Since when (monotonic ms) each partition is held back."""
 
     since: dict[Hashable, float] = field(default_factory=dict)
+
+
+def due(
+    buffers: Mapping[K, Buffer], alignment: Alignment, holds: Holds, now_ms: float, enough: int
+) -> dict[K, int]:
+    """Return how many buffered records of each partition to take now, from the first one on.
+
+    Steps of `takeable` are repeated until ``enough`` records are taken or nothing more may be: one take of thousands of records costs
+    little more than one of a few.
+    """
+    taken = dict.fromkeys(buffers, 0)
+    while sum(taken.values()) < enough:
+        heads = {key: buffer.head(taken[key]) for key, buffer in buffers.items()}
+        limits = takeable(heads, alignment, holds, now_ms)
+        if not limits:
+            break
+        for key, limit in limits.items():
+            taken[key] = buffers[key].until(taken[key], limit)
+    return {key: count for key, count in taken.items() if count}
 
 
 def takeable(heads: Mapping[K, Head], alignment: Alignment, holds: Holds, now_ms: float) -> dict[K, int]:

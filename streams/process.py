@@ -20,7 +20,7 @@ from streams.rows import flush_frame
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import PartitionState
-from streams.steps.batch import RawBatch
+from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode
 from streams.steps.deduplicate import CONFLICT_REASON, counted, split
 from streams.steps.enrich import Lookups, enrich
@@ -48,7 +48,7 @@ class Processor:
         run = _Run(self, unit)
         for topic in TOPICS:
             if topic in unit.batches:
-                run.topic(topic, unit.batches[topic])
+                run.topic(topic, joined(unit.batches[topic]))
         return run.finish()
 
 
@@ -62,6 +62,7 @@ class _Run:
         self.tail: list[pl.DataFrame] = []
         self.hops: list[Hop] = []
         self.hits: list[Hit] = []
+        self.times: list[pl.Series] = []
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -101,11 +102,10 @@ class _Run:
                 if rows is not None:
                     self.frames.append(rows)
         with self.stage("rows"):
-            times = [pl.Series(batch.record_time) for batch in self.unit.batches.values()]
             frames = [*self.frames, *self.tail, self._flush_rows()]
         for state in self.processor.states.values():
             state.sweep(self.processor.settings.hot_window_ms)
-        return Outcome(frames, self.hops, self.unit.tallies, pl.concat(times), self.seconds)
+        return Outcome(frames, self.hops, self.unit.tallies, pl.concat(self.times), self.seconds)
 
     def _touches(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> None:
         with self.stage("deduplicate"):
@@ -233,6 +233,7 @@ class _Run:
         return frame.with_columns(_source=source, kind=pl.lit(kind))
 
     def _note_time(self, raw: RawBatch) -> None:
+        self.times.append(pl.Series(raw.record_time))
         for number, rows in _slices_of(raw.partition):
             state = self.processor.states[number]
             state.newest = max(state.newest, int(raw.record_time[rows].max()))

@@ -18,10 +18,11 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from schemas.topics import TOPICS
 from streams.errors import OutsideLogError
-from streams.intake import Alignment, Head, Holds, takeable
+from streams.intake import Alignment, Buffer, Holds, due
 from streams.settings import WorkerSettings
-from streams.steps.batch import RawBatch, split_after
+from streams.steps.batch import RawBatch, split_at
 from streams.unit import Line
 
 Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, int]]]
@@ -29,6 +30,7 @@ Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, i
 to read of each."""
 
 STAY_IN_GROUP_SECONDS = 7 * 24 * 3600.0
+_NO_TIMES = np.empty(0, dtype=np.int64)
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -107,18 +109,21 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 del fetcher._records[tp]
             elif tp not in self.pending:
                 self._drain(fetcher, tp)
-        heads = {tp: self._head(consumer, tp) for tp in assigned}
-        limits = takeable(heads, self.alignment, self.holds, time.monotonic() * 1000)
-        return {tp: [self._cut(tp, limit)] for tp, limit in limits.items() if not active or tp in active}
+        # Touches first: wherever a flush is cut, none of its conversions has left its touches behind.
+        ordered = sorted(assigned, key=lambda tp: (TOPICS.index(tp.topic), tp.partition))
+        buffers = {tp: self._buffer(consumer, tp) for tp in ordered}
+        counts = due(
+            buffers, self.alignment, self.holds, time.monotonic() * 1000, self.settings.flush_rows // 2
+        )
+        return {tp: [self._cut(tp, count)] for tp, count in counts.items() if not active or tp in active}
 
-    def _cut(self, tp: Any, limit: int) -> RawBatch:
-        """Take the buffered records of ``tp`` up to the first one after record time ``limit``; the rest waits."""
-        batch = self.pending.pop(tp)
-        due, rest = split_after(batch, limit)
+    def _cut(self, tp: Any, count: int) -> RawBatch:
+        """Take the first ``count`` buffered records of ``tp``; the rest waits."""
+        taken, rest = split_at(self.pending.pop(tp), count)
         if rest is not None:
             self.pending[tp] = rest
-        self.reached[tp] = int(due.record_time[-1])
-        return due
+        self.reached[tp] = int(taken.record_time[-1])
+        return taken
 
     @staticmethod
     def _raise_errors(fetcher: Any) -> None:
@@ -131,15 +136,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 except OffsetOutOfRangeError as error:
                     raise OutsideLogError(tp.topic, tp.partition, error.args[0][tp]) from error
 
-    def _head(self, consumer: Any, tp: Any) -> Head:
-        buffered = self.pending.get(tp)
-        if buffered is not None:
-            return Head(int(buffered.record_time[0]), self.reached.get(tp, 0), True)
+    def _buffer(self, consumer: Any, tp: Any) -> Buffer:
         highwater = consumer.highwater(tp)
         state = consumer._subscription.subscription.assignment.state_value(tp)
         position = state.position if state is not None and state.has_valid_position else None
         behind = highwater is None or position is None or position < highwater
-        return Head(None, self.reached.get(tp, 0), behind)
+        pending = self.pending.get(tp)
+        return Buffer(_NO_TIMES if pending is None else pending.record_time, self.reached.get(tp, 0), behind)
 
     def _drain(self, fetcher: Any, tp: Any) -> None:
         """Buffer everything fetched of ``tp`` as columns, without a record object per message."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from streams.broker import Hop
-from streams.steps.batch import RawBatch, after, joined
+from streams.steps.batch import RawBatch, after
 
 Line = tuple[str, int]
 """A topic and a partition number: what one fence is kept for."""
@@ -36,15 +36,15 @@ class Tally:
 
 @dataclass(slots=True)
 class Unit:
-    """One flush in the making: batches per topic, and the tallies that its flush rows will state."""
+    """One flush in the making: per topic its batches in order of arrival, and the tallies that its flush rows will state."""
 
-    batches: dict[str, RawBatch]
+    batches: dict[str, list[RawBatch]]
     tallies: dict[Line, Tally]
 
     @property
     def rows(self) -> int:
         """Records received."""
-        return sum(len(batch) for batch in self.batches.values())
+        return sum(tally.received for tally in self.tallies.values())
 
 
 @dataclass(slots=True)
@@ -84,4 +84,4 @@ class Lines:
             taken.setdefault(batch.topic, []).append(fresh)
         if not taken:
             return None
-        return Unit({topic: joined(parts) for topic, parts in taken.items()}, tallies)
+        return Unit(taken, tallies)

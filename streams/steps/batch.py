@@ -41,16 +41,11 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
     )
 
 
-def split_after(batch: RawBatch, time: int) -> tuple[RawBatch, RawBatch | None]:
-    """Cut a one-partition batch before the first record, but the very first, whose record time (ms) is after ``time``.
-
-    The second part is None if there is no such record.
-    """
-    later = np.flatnonzero(batch.record_time[1:] > time)
-    if not len(later):
+def split_at(batch: RawBatch, count: int) -> tuple[RawBatch, RawBatch | None]:
+    """Cut a one-partition batch after its first ``count`` (1 to n) records. The second part is None if nothing is left."""
+    if count >= len(batch):
         return batch, None
-    place = int(later[0]) + 1
-    return _rows(batch, slice(0, place)), _rows(batch, slice(place, None))
+    return _rows(batch, slice(0, count)), _rows(batch, slice(count, None))
 
 
 def _rows(batch: RawBatch, rows: slice) -> RawBatch:

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.steps.batch import RawBatch
+from streams.steps.batch import RawBatch, joined
 from streams.unit import Lines
 
 
@@ -27,7 +27,7 @@ def test_what_was_taken_is_not_taken_again_and_gaps_pass() -> None:
     lines = Lines({("clicks", 0): 3})
     unit = lines.unit([batch([1, 2, 3, 4]), batch([3, 4, 7])])
     assert unit is not None
-    assert unit.batches["clicks"].offset.tolist() == [3, 4, 7]
+    assert joined(unit.batches["clicks"]).offset.tolist() == [3, 4, 7]
     tally = unit.tallies["clicks", 0]
     assert (tally.first_offset, tally.last_offset, tally.received, tally.last_time) == (3, 7, 3, 70)
     assert lines.next_offset["clicks", 0] == 8
@@ -42,8 +42,8 @@ def test_partitions_of_a_topic_are_joined_in_order() -> None:
     lines = Lines({("clicks", 0): 0, ("clicks", 1): 0})
     unit = lines.unit([batch([0, 1], 1), batch([0], 0), batch([2], 1)])
     assert unit is not None
-    joined = unit.batches["clicks"]
-    assert list(zip(joined.partition.tolist(), joined.offset.tolist(), strict=True)) == [
+    whole = joined(unit.batches["clicks"])
+    assert list(zip(whole.partition.tolist(), whole.offset.tolist(), strict=True)) == [
         (0, 0),
         (1, 0),
         (1, 1),
@@ -62,5 +62,5 @@ def test_every_record_is_taken_once_and_flushes_leave_no_gap(reads: list[tuple[i
             tally = unit.tallies["clicks", 0]
             assert tally.first_offset == covered
             covered = tally.last_offset + 1
-            taken += unit.batches["clicks"].offset.tolist()
+            taken += joined(unit.batches["clicks"]).offset.tolist()
     assert taken == list(range(covered))

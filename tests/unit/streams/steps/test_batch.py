@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.steps.batch import RawBatch, after, joined, split_after
+from streams.steps.batch import RawBatch, after, joined, split_at
 
 
 def batch(times: list[int], first: int = 0, partition: int = 0) -> RawBatch:
@@ -17,13 +17,14 @@ def batch(times: list[int], first: int = 0, partition: int = 0) -> RawBatch:
     )
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(0, 9))
-def test_a_cut_loses_nothing_and_hands_out_at_least_one(times: list[int], limit: int) -> None:
-    due, rest = split_after(batch(times), limit)
-    assert len(due) >= 1
-    assert all(time <= limit for time in due.record_time[1:].tolist())
-    assert rest is None or rest.record_time[0] > limit
-    assert due.value + (rest.value if rest is not None else []) == batch(times).value
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 14))
+def test_a_cut_loses_nothing(times: list[int], count: int) -> None:
+    whole = batch(times)
+    taken, rest = split_at(whole, count)
+    assert len(taken) == min(count, len(times))
+    parts = [taken] if rest is None else [taken, rest]
+    assert [value for part in parts for value in part.value] == whole.value
+    assert np.concatenate([part.record_time for part in parts]).tolist() == times
 
 
 def test_after_an_offset_comes_the_rest() -> None:
