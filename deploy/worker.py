@@ -81,7 +81,7 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
 
 
 def _collect_seldom() -> None:
-    """Look for cyclic garbage seldom: each flush makes many thousands of tuples that are no garbage, and to look at them costs a fifth of the steps."""
+    """Look for cyclic garbage seldom: a flush makes thousands of tuples that are none, and looking at them is a fifth of the steps' time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)

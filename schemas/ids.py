@@ -70,8 +70,12 @@ def journey_route(partner: str, transaction_id: str, click_id: str, lead_id: str
 
 def hop_id(*content: object) -> str:
     """Return the id of a hop: a version 5 UUID (RFC 9562) of its content, so that the same hop has the same id."""
-    name = "\x00".join(map(str, content)).encode()
-    digest = bytearray(hashlib.sha1(_HOP_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    return hop_id_of("\x00".join(map(str, content)))
+
+
+def hop_id_of(name: str) -> str:
+    """Return the id of the hop whose content, joined by NUL characters, is ``name``."""
+    digest = bytearray(hashlib.sha1(_HOP_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()

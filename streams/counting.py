@@ -7,16 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.encoding import encode
-from schemas.ids import hop_id, journey_route
-from schemas.partitioning import partition_for
-from schemas.topics import CREDIT_REQUESTS
 from streams.broker import Hop
+from streams.requesting import Wish, request_hops, wish
 from streams.rows import Trigger, count_frame, count_row
 from streams.state.ids import NEW
 from streams.state.partition import PartitionState
-from streams.state.transactions import TransactionKey
-from streams.steps.count import StatusEvent, TransactionState
+from streams.steps.count import StatusEvent
 
 EVENT_COLUMNS = (
     "status",
@@ -64,7 +60,7 @@ def count_conversions(states: Mapping[int, PartitionState], frame: pl.DataFrame,
     """Count the conversions of ``frame`` in order, moving ``states`` on."""
     verdict = np.zeros(frame.height, dtype=np.int8)
     rows: list[tuple[Any, ...]] = []
-    hops: list[Hop] = []
+    wishes: list[Wish] = []
     # A loop over rows: conversions are few, and each depends on the state that the one before it left.
     for place, row in enumerate(frame.select(_COLUMNS).iter_rows()):
         number, source, offset, record_time, partner, transaction_id, route, content, high, low, status_at = (
@@ -84,61 +80,8 @@ def count_conversions(states: Mapping[int, PartitionState], frame: pl.DataFrame,
             if before is not None:
                 rows.append(count_row(trigger, -1, key, route, event_id, before))
             rows.append(count_row(trigger, 1, key, route, event_id, after))
-        hops += request_hops(key, before, after, (number, offset), partitions, record_time)
-    return Counted(verdict, count_frame(rows), hops)
-
-
-def request_hops(
-    key: TransactionKey,
-    before: TransactionState | None,
-    after: TransactionState,
-    trigger: tuple[int, int],
-    partitions: int,
-    record_time: int,
-) -> list[Hop]:
-    """Return the credit request for ``after``, and one that takes back what an older state's journey holds if that was another."""
-    route = _journey(key, after)
-    hops = [_hop(key, after, route, False, trigger, partitions, record_time)]
-    if before is not None and (former := _journey(key, before)) != route:
-        hops.append(_hop(key, after, former, True, trigger, partitions, record_time))
-    return hops
-
-
-def _journey(key: TransactionKey, state: TransactionState) -> str:
-    return journey_route(*key, state.click_id, state.lead_id, state.visitor_id)
-
-
-def _hop(
-    key: TransactionKey,
-    state: TransactionState,
-    route: str,
-    moved: bool,
-    trigger: tuple[int, int],
-    partitions: int,
-    record_time: int,
-) -> Hop:
-    record = {
-        "partner": key[0],
-        "transaction_id": key[1],
-        "revision": state.revision,
-        "route": route,
-        "moved": moved,
-        "click_id": state.click_id,
-        "lead_id": state.lead_id,
-        "visitor_id": state.visitor_id,
-        "occurred_at": state.occurred_at,
-        "status": state.status,
-        "value": state.recognised_value,
-        "payout": state.recognised_payout,
-        "currency": state.currency,
-        "goal": state.goal,
-        "campaign": state.campaign,
-        "affiliate": state.affiliate,
-        "offer": state.offer,
-    }
-    record["request_id"] = hop_id(*record.values())
-    record["trigger_partition"], record["trigger_offset"] = trigger
-    key_bytes = route.encode()
-    value = encode(CREDIT_REQUESTS, record)
-    # The trigger's record time: decisions on the other side do not depend on when the hop was sent.
-    return Hop(CREDIT_REQUESTS, partition_for(key_bytes, partitions), key_bytes, value, record_time)
+        place_and_time = (number, offset, record_time)
+        wishes.append(wish(place_and_time, route, key, after, after))
+        if before is not None:
+            wishes.append(wish(place_and_time, route, key, after, before))
+    return Counted(verdict, count_frame(rows), request_hops(wishes, partitions))

@@ -14,7 +14,7 @@ from streams.state.partition import PartitionState
 from streams.state.requests import Request, RequestKey
 from streams.state.touches import route_code
 from streams.steps.attribute import Claim, Credit, credits_of
-from streams.steps.models import Model
+from streams.steps.models import Model, Touch
 
 _CLAIM_COLUMNS = (
     "partner",
@@ -99,9 +99,12 @@ def credit(
 ) -> pl.DataFrame | None:
     """Return the credit rows that ``hits`` of one partition lead to, None if nothing changes."""
     rows: list[tuple[Any, ...]] = []
-    for key, trigger in {hit.key: Trigger(hit.trigger) for hit in hits}.items():
-        request = state.requests.by_key[key]
-        now = credits_now(state, key, request, models, lookback)
+    triggers = {hit.key: Trigger(hit.trigger) for hit in hits}
+    requests = [state.requests.by_key[key] for key in triggers]
+    journeys = _journeys(state, list(triggers), requests, lookback)
+    # A loop over requests: a model is a function of one journey.
+    for (key, trigger), request, journey in zip(triggers.items(), requests, journeys, strict=True):
+        now = [] if request.moved else credits_of(request.claim, journey, models)
         if now != request.in_force:
             rows += _restated(trigger, key, request, now)
             request.in_force = now
@@ -109,29 +112,35 @@ def credit(
     return credit_frame(rows) if rows else None
 
 
-def credits_now(
-    state: PartitionState, key: RequestKey, request: Request, models: Mapping[str, Model], lookback: int
-) -> list[Credit]:
-    """Return the credits that ``request`` has by all that is known now."""
-    if request.moved:
-        return []
-    route, until = route_code(key[2]), request.claim.occurred_at
-    visitor = state.touches.visitor_of(route, request.click, request.lead, until) or request.visitor
-    if not visitor:
-        return credits_of(request.claim, (), models)
-    state.requests.watch(key, (visitor,))
-    journey = state.touches.clicks_of(route, visitor, until - lookback, until)
-    return credits_of(request.claim, journey, models)
+def _journeys(
+    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], lookback: int
+) -> list[list[Touch]]:
+    """Return the candidates of each request by all that is known now; from now on, touches of their visitors concern them."""
+    routes = np.array([route_code(key[2]) for key in keys], dtype=np.uint32)
+    until = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
+    clicks, leads, named = (
+        np.array([getattr(request, name) for request in requests], dtype=np.uint64)
+        for name in ("click", "lead", "visitor")
+    )
+    visitors = state.touches.visitors_of(routes, clicks, leads, until)
+    visitors = np.where(visitors == 0, named, visitors)
+    state.requests.watch(
+        (visitor, key)
+        for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
+        if not request.moved
+    )
+    return state.touches.journeys(routes, visitors, until - lookback, until)
 
 
 def _restated(
     trigger: Trigger, key: RequestKey, request: Request, now: list[Credit]
 ) -> list[tuple[Any, ...]]:
     """Negate what is no longer in force, issue what is new; what stays is left alone."""
-    before, after = Counter(request.in_force), Counter(now)
-    signed = [(-1, credit) for credit in (before - after).elements()] + [
-        (1, credit) for credit in (after - before).elements()
-    ]
+    before, after = request.in_force, now
+    if before and after:
+        held, wanted = Counter(before), Counter(after)
+        before, after = list((held - wanted).elements()), list((wanted - held).elements())
+    signed = [*((-1, credit) for credit in before), *((1, credit) for credit in after)]
     return [
         credit_row(trigger, sign, key, request.request_id, request.revision, credit)
         for sign, credit in signed

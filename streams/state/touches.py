@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.state.chains import Chains
+from streams.state.chains import Chains, Found
 from streams.state.hashing import string_hashes
 from streams.steps.models import Touch
+
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
 
 KINDS = ("click", "lead")
 DIMENSIONS = ("campaign", "affiliate", "offer", "channel", "country", "device")
@@ -133,29 +137,38 @@ class Touches:
             chains.add(np.ascontiguousarray(added[name]))
         self.rows = end
 
-    def visitor_of(self, route: int, click: int, lead: int, until: int) -> int:
-        """Return the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does.
+    def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> U64:
+        """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does.
 
-        Only touches on ``route`` with ``occurred_at <= until`` count, the earliest by (occurred_at, event id) first.
+        Arguments are arrays of one length: route codes, hashes (0: not named), times in ms. Only touches on the row's route with
+        ``occurred_at <= until`` count, the earliest by (occurred_at, event id) first.
         """
-        for chains, wanted in ((self._clicks, click), (self._leads, lead)):
-            rows = self._eligible(chains.find(wanted), route, until) if wanted else []
-            if rows:
-                return int(self._columns["visitor"][min(rows, key=self._order)])
-        return 0
+        found = np.zeros(len(routes), dtype=np.uint64)
+        for chains, wanted in ((self._leads, leads), (self._clicks, clicks)):
+            places, rows = self._eligible(chains.find(wanted), routes, until)
+            first = np.flatnonzero(np.diff(places, prepend=-1))
+            found[places[first]] = self._columns["visitor"][rows[first]]
+        return found
 
-    def clicks_of(self, route: int, visitor: int, since: int, until: int) -> list[Touch]:
-        """Return the visitor's clicks on ``route`` with ``since <= occurred_at <= until``, sorted by (occurred_at, event id).
+    def journeys(self, routes: U32, visitors: U64, since: I64, until: I64) -> list[list[Touch]]:
+        """Return per row the visitor's clicks on its route with ``since <= occurred_at <= until``, sorted by (occurred_at, event id).
 
-        A click that is remembered twice (its id was accepted again after the deduplication window) counts once.
+        Arguments are arrays of one length. A click that is remembered twice (its id was accepted again after the deduplication window)
+        counts once.
         """
-        occurred, kind = self._columns["occurred_at"], self._columns["kind"]
-        rows = [
-            row
-            for row in self._eligible(self._visitors.find(visitor), route, until)
-            if occurred[row] >= since and kind[row] == 0
-        ]
-        return list(dict.fromkeys(self._touch(row) for row in sorted(rows, key=self._order)))
+        places, rows = self._eligible(self._visitors.find(visitors), routes, until)
+        clicks = (self._columns["occurred_at"][rows] >= since[places]) & (self._columns["kind"][rows] == 0)
+        places, rows = places[clicks], rows[clicks]
+        touches = self._touches(rows)
+        ends = np.searchsorted(places, np.arange(len(routes)), side="right").tolist()
+        return (
+            [
+                list(dict.fromkeys(touches[start:end]))
+                for start, end in zip([0, *ends[:-1]], ends, strict=True)
+            ]
+            if ends
+            else []
+        )
 
     def expire(self, floor: int) -> None:
         """Forget touches with a record time (ms) below ``floor``, but none that came since the last call: the journal may not have them yet."""
@@ -175,31 +188,27 @@ class Touches:
         chains = self._visitors.nbytes + self._clicks.nbytes + self._leads.nbytes
         return chains + sum(column.nbytes for column in self._columns.values())
 
-    def _eligible(self, rows: list[int], route: int, until: int) -> list[int]:
-        routes, occurred = self._columns["route"], self._columns["occurred_at"]
-        return [row for row in rows if routes[row] == route and occurred[row] <= until]
-
-    def _order(self, row: int) -> tuple[int, int]:
-        return int(self._columns["occurred_at"][row]), self._event_id(row)
-
-    def _event_id(self, row: int) -> int:
-        return (int(self._columns["event_hi"][row]) << 64) | int(self._columns["event_lo"][row])
-
-    def _touch(self, row: int) -> Touch:
-        texts = self.interned.texts
+    def _eligible(self, found: Found, routes: U32, until: I64) -> Found:
+        """Keep what is on the right route and not too late; sort each place's rows by (occurred_at, event id)."""
+        places, rows = found
         columns = self._columns
-        campaign, affiliate, offer, channel, country, device = [
-            texts[columns[name][row]] for name in DIMENSIONS
-        ]
-        return Touch(
-            int(columns["occurred_at"][row]),
-            self._event_id(row),
-            KINDS[columns["kind"][row]],
-            campaign,
-            affiliate,
-            offer,
-            channel,
-            country,
-            device,
-            int(columns["bot"][row]),
+        keep = (columns["route"][rows] == routes[places]) & (columns["occurred_at"][rows] <= until[places])
+        places, rows = places[keep], rows[keep]
+        keys = (columns["event_lo"][rows], columns["event_hi"][rows], columns["occurred_at"][rows], places)
+        order = np.lexsort(keys)
+        return Found(places[order], rows[order])
+
+    def _touches(self, rows: I64) -> list[Touch]:
+        columns, texts = self._columns, self.interned.texts
+        high, low = columns["event_hi"][rows].tolist(), columns["event_lo"][rows].tolist()
+        dimensions = [[texts[code] for code in columns[name][rows].tolist()] for name in DIMENSIONS]
+        return list(
+            map(
+                Touch,
+                columns["occurred_at"][rows].tolist(),
+                [(upper << 64) | lower for upper, lower in zip(high, low, strict=True)],
+                [KINDS[kind] for kind in columns["kind"][rows].tolist()],
+                *dimensions,
+                columns["bot"][rows].tolist(),
+            )
         )

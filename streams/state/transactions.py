@@ -11,9 +11,10 @@ TransactionKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Transaction:
-    """At most one accepted event per status. ``seen_at`` is the newest record time (ms)."""
+    """At most one accepted event per status. ``seen_at`` is the newest record time (ms); ``state`` is what the events add up to, if that is known."""
 
     seen_at: int
+    state: TransactionState | None = None
     events: list[StatusEvent] = field(default_factory=list)
     contents: dict[str, int] = field(default_factory=dict)
 
@@ -29,6 +30,7 @@ class Transactions:
         transaction = self.by_key.setdefault(key, Transaction(record_time))
         if event.status not in transaction.contents:
             transaction.events.append(event)
+            transaction.state = None
             transaction.contents[event.status] = content
             transaction.seen_at = max(transaction.seen_at, record_time)
 
@@ -44,9 +46,12 @@ class Transactions:
     ) -> tuple[TransactionState | None, TransactionState]:
         """Take a new event; return the state before (None if it is the first) and after it."""
         transaction = self.by_key.setdefault(key, Transaction(record_time))
-        before = fold(transaction.events) if transaction.events else None
+        before = transaction.state
+        if before is None and transaction.events:
+            before = fold(transaction.events)
         self.restore(key, event, content, record_time)
-        return before, fold(transaction.events)
+        transaction.state = after = fold(transaction.events)
+        return before, after
 
     def expire(self, floor: int) -> None:
         """Forget transactions not seen since record time ``floor`` (ms): the journal has them."""

@@ -24,7 +24,7 @@ HOMES = {
     ("streams", "faust"): {"streams/app.py", "streams/transport.py"},
     ("streams", "aiokafka"): {"streams/transport.py"},
     ("streams", "confluent_kafka"): {"streams/broker.py"},
-    ("streams", "pyruhvro"): {"streams/steps/decode.py"},
+    ("streams", "pyruhvro"): {"streams/steps/decode.py", "streams/steps/encode.py"},
     ("streams", "ua_parser"): {"streams/steps/agent.py"},
     ("streams", "crawleruseragents"): {"streams/steps/agent.py"},
     ("streams", "maxminddb"): {"streams/steps/geo.py"},

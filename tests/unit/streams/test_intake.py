@@ -62,7 +62,9 @@ def test_what_is_not_buffered_yet_holds_back_what_comes_after_the_end_of_a_buffe
     st.lists(st.lists(st.integers(0, 60), max_size=8), min_size=1, max_size=4),
     st.integers(1, 40),
 )
-def test_takes_of_any_size_hand_out_everything_and_none_runs_ahead(logs: list[list[int]], enough: int) -> None:
+def test_takes_of_any_size_hand_out_everything_and_none_runs_ahead(
+    logs: list[list[int]], enough: int
+) -> None:
     """Everything is buffered and nothing else is in the log: no record is taken more than the slack before an older one (ascending times)."""
     logs = [sorted(log) for log in logs]
     taken: dict[int, int] = dict.fromkeys(range(len(logs)), 0)

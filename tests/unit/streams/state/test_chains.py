@@ -16,10 +16,10 @@ def test_it_finds_what_a_dictionary_of_lists_finds(batches: list[list[int]]) -> 
             if key:
                 expected[key].insert(0, row)
             row += 1
-    for key in range(1, 42):
-        assert chains.find(key) == expected.get(key, [])
     wanted = np.arange(42, dtype=np.uint64)
-    assert chains.contains(wanted).tolist() == [key in expected and key != 0 for key in range(42)]
+    found = chains.find(wanted)
+    assert found.places.tolist() == [key for key in range(42) for _ in expected.get(key, [])]
+    assert found.rows.tolist() == [row for key in range(42) for row in expected.get(key, [])]
 
 
 def test_it_grows() -> None:
@@ -27,5 +27,5 @@ def test_it_grows() -> None:
     keys = np.arange(1, 50_001, dtype=np.uint64)
     for start in range(0, len(keys), 7000):
         chains.add(keys[start : start + 7000])
-    assert all(chains.find(int(key)) == [int(key) - 1] for key in keys[::977])
+    assert chains.find(keys[::977]).rows.tolist() == (keys[::977] - 1).tolist()
     assert chains.distinct == 50_000
