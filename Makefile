@@ -47,9 +47,13 @@ format: $(STAMP) ## Put the code into the house format
 bench: $(STAMP) ## Measure: pipeline, front, collector; one JSON line each
 	@failed=0; for name in front collector pipeline; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
 
-lock: $(STAMP) ## Resolve the dependencies of pyproject.toml anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
-	  --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make lock'
+THIRD_PARTY := tests/integration/third_party/requirements
+
+lock: $(STAMP) ## Resolve the dependencies anew: ours, and those of the tests' third party
+	@$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	@$(COMPILE) $(THIRD_PARTY).in -o $(THIRD_PARTY).lock
 
 clean: ## Remove everything that the other targets made
 	@rm -rf $(VENV) .cache .funnel .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

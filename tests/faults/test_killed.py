@@ -13,16 +13,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploy.backlog import Backlog, backlog_of
-from deploy.drained import wait_until_drained
-from deploy.settings import clickhouse_settings
 from deploy.verification import compare_now
-from schemas.topics import TOPICS
 from simulator.generate import generate
 from simulator.mess import Mess
 from simulator.send import send_to_kafka
-from sinks.clickhouse.client import connect
-from streams.broker import LogEnds, describe_cluster
+from tests.support import drain
 
 EVENTS = 20_000
 
@@ -53,21 +48,8 @@ class Traffic(threading.Thread):
             raise self.error
 
 
-def backlog(values: dict[str, Any]) -> Backlog:
-    cluster = describe_cluster(values["kafka"], TOPICS)
-    ends = LogEnds(
-        values["kafka"], [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
-    )
-    connection = connect(clickhouse_settings(values))
-    try:
-        return backlog_of(connection, cluster.id, ends)
-    finally:
-        ends.close()
-        connection.close()
-
-
 def assert_exact(values: dict[str, Any]) -> None:
-    wait_until_drained(lambda: backlog(values), patience=120)
+    drain(values)
     console = Console(width=200, record=True)
     assert compare_now(values, console, None), console.export_text()
 

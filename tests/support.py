@@ -1,0 +1,50 @@
+"""A whole stack for a test, on free ports, in a directory of its own."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from deploy.backlog import Backlog, backlog_of
+from deploy.drained import wait_until_drained
+from deploy.embedded.stack import Stack
+from deploy.initialise import initialise
+from deploy.settings import PREFIX, clickhouse_settings, read_settings
+from schemas.topics import TOPICS
+from sinks.clickhouse.client import connect
+from streams.broker import LogEnds, describe_cluster
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTITIONS = 3
+
+
+class Running:
+    """A stack: broker and ClickHouse at first, then what the test starts. ``values`` are its settings."""
+
+    def __init__(self, directory: Path) -> None:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        tuned = {"FUNNEL_PARTITIONS": str(PARTITIONS), "FUNNEL_FLUSH_MS": "100", "PYTHONPATH": str(ROOT)}
+        self.stack = Stack(directory, {**environ, **tuned})
+        self.values: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Start broker and ClickHouse, and make topics and tables. Stop ``stack`` afterwards even if this fails."""
+        self.stack.start_servers()
+        self.values = read_settings(self.stack.settings())
+        list(initialise(self.values))
+
+
+def drain(values: dict[str, Any], patience: float = 120.0) -> None:
+    """Return once all records are in the journal and the rollup. Raises NotDrained after ``patience`` seconds without progress."""
+    wait_until_drained(lambda: _backlog(values), patience=patience)
+
+
+def _backlog(values: dict[str, Any]) -> Backlog:
+    cluster = describe_cluster(values["kafka"], TOPICS)
+    lines = [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
+    ends = LogEnds(values["kafka"], lines)
+    connection = connect(clickhouse_settings(values))
+    try:
+        return backlog_of(connection, cluster.id, ends)
+    finally:
+        ends.close()
+        connection.close()
