@@ -21,20 +21,23 @@ def wait_until_drained(
     progress: Callable[[Backlog], None] | None = None,
     patience: float = 60.0,
     pause: float = 0.2,
-) -> None:
-    """Return once ``look`` finds nothing left, twice in a row: hops may follow what has just landed.
+) -> float:
+    """Return once ``look`` finds nothing left, twice in a row (hops may follow what has just landed): the monotonic time of the first.
 
     Raises NotDrained when nothing moves for ``patience`` seconds.
     """
-    empty, before, since = 0, None, time.monotonic()
+    empty, before, since, emptied = 0, None, time.monotonic(), 0.0
     while empty < 2:
         backlog = look()
         if progress is not None:
             progress(backlog)
         empty = empty + 1 if not backlog.records and not backlog.derive else 0
+        if empty == 1:
+            emptied = time.monotonic()
         if backlog != before:
             before, since = backlog, time.monotonic()
         elif time.monotonic() - since > patience:
             raise NotDrained(backlog, patience)
         if empty < 2:
             time.sleep(pause)
+    return emptied

@@ -22,7 +22,7 @@ from schemas.topics import TOPICS
 from streams.errors import OutsideLogError
 from streams.intake import Alignment, Buffer, Holds, due
 from streams.settings import WorkerSettings
-from streams.steps.batch import RawBatch, split_at
+from streams.steps.batch import RawBatch, joined, split_at
 from streams.unit import Line
 
 Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, int]]]
@@ -30,6 +30,8 @@ Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, i
 to read of each."""
 
 STAY_IN_GROUP_SECONDS = 7 * 24 * 3600.0
+BUFFERED_RECORDS = 1 << 13
+"""Of one partition; it is not fetched from while so many of its records wait."""
 _NO_TIMES = np.empty(0, dtype=np.int64)
 
 
@@ -57,6 +59,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             auto_offset_reset="none",
             max_poll_interval_ms=int(STAY_IN_GROUP_SECONDS * 1000),
             max_partition_fetch_bytes=settings.fetch_bytes,
+            # Little at a time: intake is aligned, so the first records of every partition are wanted before many of one.
+            fetch_max_bytes=settings.fetch_bytes,
             fetch_max_wait_ms=settings.fetch_wait_ms,
             check_crcs=True,
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
@@ -107,7 +111,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         for tp in list(fetcher._records):
             if tp not in assigned:
                 del fetcher._records[tp]
-            elif tp not in self.pending:
+            else:
                 self._drain(fetcher, tp)
         # Touches first: wherever a flush is cut, none of its conversions has left its touches behind.
         ordered = sorted(assigned, key=lambda tp: (TOPICS.index(tp.topic), tp.partition))
@@ -115,7 +119,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         counts = due(
             buffers, self.alignment, self.holds, time.monotonic() * 1000, self.settings.flush_rows // 2
         )
-        return {tp: [self._cut(tp, count)] for tp, count in counts.items() if not active or tp in active}
+        taken = {tp: [self._cut(tp, count)] for tp, count in counts.items() if not active or tp in active}
+        for tp in assigned:
+            self._regulate(consumer, tp)
+        return taken
+
+    def _regulate(self, consumer: Any, tp: Any) -> None:
+        """Fetch no more of a partition while enough of it is buffered: what is held back must not use up memory.
+
+        Left in the fetcher instead, it would stop the fetches of every other partition of its broker.
+        """
+        state = consumer._subscription.subscription.assignment.state_value(tp)
+        pending = self.pending.get(tp)
+        if pending is not None and len(pending) >= BUFFERED_RECORDS:
+            state.pause()
+        else:
+            state.resume()
 
     def _cut(self, tp: Any, count: int) -> RawBatch:
         """Take the first ``count`` buffered records of ``tp``; the rest waits."""
@@ -153,7 +172,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         batch = _columns(tp, result._partition_records)
         result._update_position()
         if batch is not None:
-            self.pending[tp] = batch
+            self.pending[tp] = joined([self.pending[tp], batch]) if tp in self.pending else batch
 
     def forget(self, partitions: Iterable[Any]) -> None:
         """Forget what is buffered of ``partitions`` and how far they had been read: they are read from elsewhere now."""
