@@ -158,6 +158,8 @@ class LogEnds:
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self._ends[line] = max(self._ends[line], offset)
                     open_lines.discard(line)
+        # Nobody looks until the next call: no fetching on in the background.
+        self._consumer.unassign()
         return {line: (self._starts[line], end) for line, end in self._ends.items()}
 
     def close(self) -> None:
