@@ -104,14 +104,18 @@ class Deriver(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Derive every ``seconds`` until stopped; a failure is tried again the next time."""
-        while not self._stopping.wait(self._seconds):
+        """Derive every ``seconds``, from start to start, until stopped; a failure is tried again the next time."""
+        pause = self._seconds
+        while not self._stopping.wait(pause):
+            started = time.monotonic()
             try:
                 while self._once() and not self._stopping.is_set():
                     pass
             except (Unavailable, NotOwner, Refused) as error:
                 self._metrics.retries.labels(operation="derive").inc()
                 log.warning("derive failed, trying again: %s", error)
+            # Where deriving takes longer than that, ClickHouse still gets some air.
+            pause = max(self._seconds - (time.monotonic() - started), self._seconds / 5)
 
     def _once(self) -> bool:
         """Derive once; return whether more is waiting."""
