@@ -8,8 +8,9 @@ from tenacity import Retrying
 
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
-from streams.crediting import requests_of
+from streams.crediting import requests_of, watch_visitors
 from streams.state.partition import PartitionState
+from streams.state.requests import RequestKey
 from streams.steps.attribute import Credit
 from streams.steps.count import StatusEvent
 
@@ -71,7 +72,10 @@ class Cold(NamedTuple):
             put_transactions(states, self.patiently(self.history.cold_transactions, keys, self.partitions))
 
     def late(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
-        """Load the journeys that the touches of ``frame`` come to so late that a request they concern may have been let go."""
+        """Load the journeys of those touches in ``frame`` that may concern a request without memory being able to tell.
+
+        They come so late that the request may have been let go, or the request is there but not the click that leads to its visitor.
+        """
         floors = {
             number: state.cold_floor + AHEAD_MS
             for number, state in states.items()
@@ -79,10 +83,9 @@ class Cold(NamedTuple):
         }
         if floors:
             floor = pl.col("_partition").replace_strict(floors, default=None, return_dtype=pl.Int64)
-            self.journeys(
-                states,
-                frame.filter(pl.col("occurred_at") <= floor).select("_partition", "route").unique().rows(),
-            )
+            unresolved = [route for state in states.values() for route in state.unresolved]
+            wanted = (pl.col("occurred_at") <= floor) | pl.col("route").is_in(unresolved)
+            self.journeys(states, frame.filter(wanted).select("_partition", "route").unique().rows())
 
     def journeys(self, states: Mapping[int, PartitionState], places: list[tuple[int, str]]) -> None:
         """Load everything on the given (partition number, route) pairs that memory may have let go: touches, requests, credits."""
@@ -94,10 +97,11 @@ class Cold(NamedTuple):
         if not wanted:
             return
         routes = sorted({route for _, route in wanted})
-        put_requests(states, *self.patiently(self.history.cold_requests_on, routes, self.partitions))
         put_touches(states, self.patiently(self.history.cold_touches_on, routes, self.partitions))
+        put_requests(states, *self.patiently(self.history.cold_requests_on, routes, self.partitions))
         for number, route in wanted:
             states[number].warm.add(route)
+            states[number].unresolved.discard(route)
 
 
 def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
@@ -118,9 +122,14 @@ def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) 
 def put_requests(
     states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame
 ) -> None:
-    """Put journaled requests (the newest per key wins) and their credits in force back; those in memory stay as they are."""
+    """Put journaled requests (the newest per key wins) and their credits in force back; those in memory stay as they are.
+
+    Their touches have been put back before: they lead to the visitors whose later touches concern the requests.
+    """
     fresh = set()
+    keys: dict[int, list[RequestKey]] = {}
     for number, _, key, request in requests_of(requests):
+        keys.setdefault(number, []).append(key)
         held = states[number].requests
         if request.revision > held.known_revision(key) and (key not in held.by_key or (number, key) in fresh):
             held.put(key, request)
@@ -133,3 +142,8 @@ def put_requests(
             model, weight, value, payout, high, low, *rest = row[4:]
             credit = Credit(model, weight, value, payout, (high << 64) | low, *rest)
             states[number].requests.by_key[key].in_force.append(credit)
+    for number, ours in keys.items():
+        state = states[number]
+        unresolved = watch_visitors(state, [key for key in ours if key in state.requests.by_key])
+        if state.cold_floor is not None:
+            state.unresolved |= unresolved

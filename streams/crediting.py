@@ -14,7 +14,7 @@ from streams.state.partition import PartitionState
 from streams.state.requests import Request, RequestKey
 from streams.state.touches import route_code
 from streams.steps.attribute import Claim, Credit, credits_of
-from streams.steps.models import Model, Touch
+from streams.steps.models import Model
 
 _CLAIM_COLUMNS = (
     "partner",
@@ -101,7 +101,10 @@ def credit(
     rows: list[tuple[Any, ...]] = []
     triggers = {hit.key: Trigger(hit.trigger) for hit in hits}
     requests = [state.requests.by_key[key] for key in triggers]
-    journeys = _journeys(state, list(triggers), requests, lookback)
+    resolved = _resolve(state, list(triggers), requests)
+    journeys = state.touches.journeys(
+        resolved.routes, resolved.visitors, resolved.until - lookback, resolved.until
+    )
     # A loop over requests: a model is a function of one journey.
     for (key, trigger), request, journey in zip(triggers.items(), requests, journeys, strict=True):
         now = [] if request.moved else credits_of(request.claim, journey, models)
@@ -112,24 +115,44 @@ def credit(
     return credit_frame(rows) if rows else None
 
 
-def _journeys(
-    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], lookback: int
-) -> list[list[Touch]]:
-    """Return the candidates of each request by all that is known now; from now on, touches of their visitors concern them."""
+def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str]:
+    """Let touches of the visitors that requests in memory lead to concern them: what crediting them here would have left behind.
+
+    Return the routes of those that name a click or lead which memory does not hold.
+    """
+    resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
+    named = (resolved.clicks != 0) | (resolved.leads != 0)
+    lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    return {keys[place][2] for place in lost}
+
+
+class _Resolved(NamedTuple):
+    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to."""
+
+    routes: npt.NDArray[np.uint32]
+    until: npt.NDArray[np.int64]
+    clicks: npt.NDArray[np.uint64]
+    leads: npt.NDArray[np.uint64]
+    found: npt.NDArray[np.uint64]
+    visitors: npt.NDArray[np.uint64]
+
+
+def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
+    """Find the visitor of each request by all that is known now; from now on, touches of that visitor concern the request."""
     routes = np.array([route_code(key[2]) for key in keys], dtype=np.uint32)
     until = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
     clicks, leads, named = (
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    visitors = state.touches.visitors_of(routes, clicks, leads, until)
-    visitors = np.where(visitors == 0, named, visitors)
+    found = state.touches.visitors_of(routes, clicks, leads, until)
+    visitors = np.where(found == 0, named, found)
     state.requests.watch(
         (visitor, key)
         for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
         if not request.moved
     )
-    return state.touches.journeys(routes, visitors, until - lookback, until)
+    return _Resolved(routes, until, clicks, leads, found, visitors)
 
 
 def _restated(

@@ -15,6 +15,8 @@ K = TypeVar("K", bound=Hashable)
 
 
 NO_LIMIT = 2**62
+MOST_STEPS = 256
+"""In one look at the buffers. Records that are far apart in time make small steps, and heartbeats wait for the end of the look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def due(
     little more than one of a few.
     """
     taken = dict.fromkeys(buffers, 0)
-    while sum(taken.values()) < enough:
+    for _ in range(MOST_STEPS):
+        if sum(taken.values()) >= enough:
+            break
         heads = {key: buffer.head(taken[key]) for key, buffer in buffers.items()}
         limits = takeable(heads, alignment, holds, now_ms)
         if not limits:

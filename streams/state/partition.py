@@ -18,7 +18,7 @@ class PartitionState:
     """Ids seen per touch topic, touches, transactions counted here, requests credited here.
 
     ``cold_floor`` is the record time (ms) up to which facts may be in the journal only; None if the journal holds nothing older. ``warm`` are
-    the routes whose older facts have been loaded since.
+    the routes whose older facts have been loaded since, ``unresolved`` those of requests in memory whose click or lead is not.
     """
 
     ids: dict[str, SeenIds]
@@ -27,6 +27,7 @@ class PartitionState:
     requests: Requests = field(default_factory=Requests)
     cold_floor: int | None = None
     warm: set[str] = field(default_factory=set)
+    unresolved: set[str] = field(default_factory=set)
     newest: int = 0
     swept_at: int = 0
 

@@ -5,6 +5,7 @@ worker    ──────✗ (kill -9)   ────✗ (kill -9)  ───
 journal   whole flushes only; each new worker starts after the fence
 """
 
+import os
 import random
 import threading
 import time
@@ -20,6 +21,8 @@ from simulator.send import send_to_kafka
 from tests.support import drain
 
 EVENTS = 20_000
+SEEDS = int(os.environ.get("FUNNEL_TEST_SEEDS", "2"))
+"""Each takes most of a minute, so only a few by default."""
 
 
 class Traffic(threading.Thread):
@@ -54,7 +57,7 @@ def assert_exact(values: dict[str, Any]) -> None:
     assert compare_now(values, console, None), console.export_text()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_a_worker_killed_again_and_again(running: Any, seed: int) -> None:
     chance = random.Random(seed)
     worker = running.stack.start_worker()

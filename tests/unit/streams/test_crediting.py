@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.cold import put_requests, put_touches
 from streams.crediting import Hit, credit, take_requests
 from streams.settings import WorkerSettings
 from streams.state.partition import PartitionState, empty_partition
@@ -88,11 +89,21 @@ def request(
     }
 
 
+KEY = ("partner", "transaction_id", "route")
+
+
+def touch_frame(touches: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(touches).with_columns(pl.col("event_hi", "event_lo").cast(pl.UInt64))
+
+
 class Ledger:
-    """A partition that is fed facts, and the sums of its credit rows."""
+    """A partition that is fed facts, what it journals of them, and the sums of its credit rows."""
 
     def __init__(self) -> None:
         self.state: PartitionState = empty_partition(SETTINGS)
+        self.touches: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
+        self.credits: list[pl.DataFrame] = []
         self.rows = 0
         self.sums: Counter[tuple[str, str, int]] = Counter()
         self.verdicts: list[int] = []
@@ -103,8 +114,7 @@ class Ledger:
         touches = [fact for fact in facts if "kind" in fact]
         requests = [fact for fact in facts if "kind" not in fact]
         if touches:
-            frame = pl.DataFrame(touches).with_columns(pl.col("event_hi", "event_lo").cast(pl.UInt64))
-            for values in self.state.touches.add(frame).values():
+            for values in self.state.touches.add(touch_frame(touches)).values():
                 hits += [
                     Hit(0, key, (touches[place]["_source"], touches[place]["_offset"], 0))
                     for place, key in self.state.requests.concerned(values)
@@ -113,11 +123,34 @@ class Ledger:
             verdict, new = take_requests({0: self.state}, pl.DataFrame(requests))
             self.verdicts += verdict.tolist()
             hits += new
+            self.requests += requests
+        self.touches += touches
         rows = credit(self.state, hits, MODELS, LOOKBACK)
         if rows is not None:
+            self.credits.append(rows)
             self.rows += rows.height
             for row in rows.iter_rows(named=True):
                 self.sums[row["transaction_id"], row["model"], row["touch_lo"]] += row["sign"] * row["value"]
+
+    def restart(self) -> None:
+        """Forget everything, and put back what is in the journal."""
+        self.state = empty_partition(SETTINGS)
+        if self.touches:
+            put_touches({0: self.state}, touch_frame(self.touches).with_columns(_partition=0))
+        if self.requests:
+            requests = pl.DataFrame(self.requests).sort("revision", descending=True)
+            put_requests(
+                {0: self.state}, requests.unique(KEY, keep="first", maintain_order=True), self.in_force()
+            )
+
+    def in_force(self) -> pl.DataFrame:
+        credits = pl.concat([row.rename({"event_hi": "_", "event_lo": "__"}) for row in self.credits])
+        same = [
+            name for name in credits.columns if name not in ("sign", "_source", "_offset", "_record_time")
+        ]
+        same = [name for name in same if name not in ("_", "__", "revision")]
+        summed = credits.group_by(same).agg(pl.col("sign").sum()).filter(pl.col("sign") > 0)
+        return summed.with_columns(_partition=0)
 
     def earned(self, transaction_id: str = "t1") -> dict[str, dict[int, int]]:
         """Return value by touch and model, without what adds up to nothing."""
@@ -229,6 +262,37 @@ def test_any_order_and_batching_ends_in_the_same_sums(
         piecewise.feed(*shuffled[start : start + size])
     for transaction in ("t1", "t2"):
         assert piecewise.earned(transaction) == at_once.earned(transaction)
+
+
+@given(FACTS, st.lists(st.booleans(), min_size=14, max_size=14))
+def test_restarts_change_nothing(facts: list[dict[str, Any]], restarts: list[bool]) -> None:
+    at_once, restarted = Ledger(), Ledger()
+    at_once.feed(*facts)
+    for fact, restart in zip(facts, restarts, strict=False):
+        restarted.feed(fact)
+        if restart:
+            restarted.restart()
+    for transaction in ("t1", "t2"):
+        assert restarted.earned(transaction) == at_once.earned(transaction)
+
+
+def test_after_a_restart_a_late_touch_finds_the_request_by_the_visitor_that_its_click_led_to() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10, visitor="v9"), request(click_id="c1", visitor_id=""))
+    ledger.restart()
+    ledger.feed(click(2, 20, visitor="v9"))
+    assert ledger.earned() == {"last_click": {2: 100}, "first_click": {1: 100}}
+
+
+def test_a_request_whose_click_is_only_in_the_journal_names_its_route() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10, visitor="v9"), request(click_id="c1", visitor_id=""))
+    requests = pl.DataFrame(ledger.requests)
+    for floor, unresolved in ((None, set()), (1000, {ROUTE})):
+        state = empty_partition(SETTINGS)
+        state.cold_floor = floor
+        put_requests({0: state}, requests, ledger.in_force())
+        assert state.unresolved == unresolved
 
 
 def test_forgetting_old_touches_leaves_the_newer_ones_findable() -> None:

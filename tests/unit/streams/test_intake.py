@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.intake import NO_LIMIT, Alignment, Buffer, Head, Holds, due, takeable
+from streams.intake import MOST_STEPS, NO_LIMIT, Alignment, Buffer, Head, Holds, due, takeable
 
 ALIGNMENT = Alignment(slack_ms=10, hold_ms=100)
 
@@ -80,3 +80,9 @@ def test_takes_of_any_size_hand_out_everything_and_none_runs_ahead(
         newest = max(log[taken[key] - 1] for key, log in enumerate(logs) if taken[key])
         waiting = [log[taken[key]] for key, log in enumerate(logs) if taken[key] < len(log)]
         assert all(newest <= time + ALIGNMENT.slack_ms for time in waiting)
+
+
+def test_records_far_apart_do_not_make_an_endless_take() -> None:
+    times = list(range(0, 100_000, 100))
+    counts = due({"clicks": buffer(times), "conversions": buffer(times)}, ALIGNMENT, Holds(), 0, 10_000)
+    assert MOST_STEPS <= sum(counts.values()) <= 2 * MOST_STEPS
