@@ -21,6 +21,8 @@ from simulator.requests import Hit, batch_entry, hit
 Progress = Callable[[int], None]
 EVENT_ID = "X-Funnel-Event-Id"
 _BUSY = (429, 503)
+_NO_PROXY = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+"""httpx would ask the proxy that the environment names even for this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ async def send_to_collector(
     """
     sent = Sent()
     direct = _Direct(bootstrap, sent) if bootstrap is not None else None
+    mounts = _NO_PROXY if transport is None else {}
     async with httpx.AsyncClient(
-        base_url=target.url, timeout=target.timeout_seconds, transport=transport
+        base_url=target.url, timeout=target.timeout_seconds, transport=transport, mounts=mounts
     ) as client:
         courier = _Courier(client, target, sent)
         batches = _batches(items, target.batch)
