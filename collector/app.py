@@ -58,6 +58,16 @@ ROUTES: Mapping[str, Route] = {
 }
 
 
+LINK_PREFIX = "/c/"
+
+
+def find_route(path: str) -> tuple[Route | None, str]:
+    """Return the route of a path, None if it is not served, and what follows the route's own path."""
+    if path.startswith(LINK_PREFIX) and len(path) > len(LINK_PREFIX):
+        return ROUTES["/c"], path[len(LINK_PREFIX) :]
+    return ROUTES.get(path), ""
+
+
 def create_app(
     settings: CollectorSettings, producer: Producer, metrics: CollectorMetrics, now: Callable[[], int]
 ) -> App:
@@ -76,11 +86,11 @@ def create_app(
         nonlocal under_way
         started = time.perf_counter()
         under_way += 1
-        route = ROUTES.get(scope["path"])
+        route, tail = find_route(scope["path"])
         try:
             if route is None or scope["method"] != route.method:
                 raise _not_served(route)
-            response = await route.endpoint(context, read_request(scope, receive, context.now()))
+            response = await route.endpoint(context, read_request(scope, receive, context.now(), tail))
         except Exception as error:
             response = _failure(context, scope, error)
         under_way -= 1

@@ -3,6 +3,9 @@
 The signature of a target is base64url (without padding) of HMAC-SHA256(key, ``"funnel-link-v1\\n" +
 target``). It covers the target alone, so that whoever places the link may add campaign and sub parameters of
 their own.
+
+A configured target may have macros in its query, ``{click_id}`` or ``{sub1}``, which become what the click has there. Nowhere else: a host that
+senders fill in would be an open redirect.
 """
 
 import base64
@@ -12,13 +15,29 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from collector.errors import FieldError
 from collector.text import URL_BYTES
 
 CLICK_PARAMETER = "funnel_click"
 _CONTEXT = "funnel-link-v1\n"
+MACROS = frozenset(
+    (
+        "click_id",
+        "external_id",
+        "campaign",
+        "affiliate",
+        "offer",
+        "creative",
+        "sub1",
+        "sub2",
+        "sub3",
+        "sub4",
+        "sub5",
+    )
+)
+_MACRO = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
 
 
@@ -59,9 +78,29 @@ def check_target(target: str, field: str = "to") -> str:
     return target
 
 
+def check_template(template: str, field: str) -> str:
+    """Return ``template`` if it is a target whose query may have macros. Raises FieldError naming ``field``."""
+    base, question, query = template.partition("?")
+    unknown = next((name for name in _MACRO.findall(query) if name not in MACROS), None)
+    if unknown is not None:
+        raise FieldError(field, f"has {{{unknown}}}, which is none of {', '.join(sorted(MACROS))}", "target")
+    check_target(base + question + _MACRO.sub("", query), field)
+    return template
+
+
+def macros_of(template: str) -> frozenset[str]:
+    """Return the names of the macros in a template."""
+    return frozenset(_MACRO.findall(template)) if "{" in template else frozenset()
+
+
+def expand(template: str, values: Mapping[str, str]) -> str:
+    """Return ``template`` with each macro replaced by its value, percent-encoded; by nothing where it has none."""
+    return _MACRO.sub(lambda macro: quote(values.get(macro[1], ""), safe=""), template)
+
+
 def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequence[str]) -> str:
-    """Return the target that the query of a click names by ``link``, or by ``to`` and ``sig``. Raises
-    FieldError."""
+    """Return the target, which may have macros, that the query of a click names by ``link``, or by ``to`` and
+    ``sig``. Raises FieldError."""
     name, target = query.get("link", ""), query.get("to", "")
     if name and target:
         raise FieldError("link", "names a target beside that of to; send one of them", "target")
@@ -93,7 +132,7 @@ def with_parameters(target: str, parameters: Mapping[str, str], *, replace: bool
 
 
 def load_links(path: Path) -> dict[str, str]:
-    """Return the redirect targets of a JSON file, ``{"name": "https://…"}``.
+    """Return the redirect targets of a JSON file, ``{"name": "https://…"}``; their queries may have macros.
 
     Raises ValueError, which names the link whose target is not fit, OSError.
     """
@@ -101,6 +140,6 @@ def load_links(path: Path) -> dict[str, str]:
     if not isinstance(content, dict) or not all(isinstance(target, str) for target in content.values()):
         raise ValueError(f"{path}: not a JSON object of names and URLs")
     try:
-        return {name: check_target(target, name) for name, target in content.items()}
+        return {name: check_template(target, name) for name, target in content.items()}
     except FieldError as error:
         raise ValueError(f"{path}: link {error.field!r} {error.message}") from error

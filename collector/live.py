@@ -3,9 +3,18 @@
 from urllib.parse import quote
 
 from collector.context import Context, deliver
+from collector.errors import FieldError
 from collector.events import Event
-from collector.links import CLICK_PARAMETER, check_target, choose_target, with_parameters
+from collector.links import (
+    CLICK_PARAMETER,
+    check_target,
+    choose_target,
+    expand,
+    macros_of,
+    with_parameters,
+)
 from collector.request import Header, Request, Response, read_query
+from collector.text import clean
 from collector.touches import COOKIE, click, impression, parameters, with_ad_click_ids
 
 GIF = (
@@ -28,14 +37,21 @@ async def pixel(context: Context, request: Request) -> Response:
 
 
 async def redirect(context: Context, request: Request) -> Response:
-    """``GET /c``: record a click and redirect to its target, with the click's id. Raises FieldError,
-    Unavailable."""
+    """``GET /c`` and ``GET /c/<link>``: record a click and redirect to its target, with the click's id. Raises
+    FieldError, Unavailable."""
     query = read_query(request.query_string, parameters())
+    if request.tail:
+        if "link" in query:
+            raise FieldError("link", "stands beside the link in the path; send one of them", "target")
+        query["link"] = request.tail
     chosen = choose_target(query, context.settings.links, context.settings.link_keys)
-    target = check_target(with_ad_click_ids(chosen, query))
-    event, is_new = click(context, request, query, target)
+    template = with_ad_click_ids(chosen, query)
+    # As they are recorded: what does not go into Kafka does not go to the target either.
+    known = {name: clean(name, query[name]) for name in macros_of(template) if name in query}
+    event, is_new = click(context, request, query, check_target(expand(template, known)))
+    filled = expand(template, known | {name: event.record[name] for name in ("click_id", "external_id")})
     location = with_parameters(
-        target, {CLICK_PARAMETER: quote(event.record["click_id"], safe="")}, replace=True
+        check_target(filled), {CLICK_PARAMETER: quote(event.record["click_id"], safe="")}, replace=True
     )
     await deliver(context, event)
     return Response(302, [(b"location", location.encode()), *_headers(context, event, is_new)], b"")

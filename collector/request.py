@@ -31,7 +31,7 @@ class Response(NamedTuple):
 @dataclass(slots=True)
 class Request:
     """An HTTP request; of a header sent twice, ``headers`` has the last, ``raw_headers`` all. ``received_at``
-    is in ms UTC."""
+    is in ms UTC; ``tail`` is what follows the endpoint's own path."""
 
     query_string: bytes
     raw_headers: list[Header]
@@ -39,13 +39,14 @@ class Request:
     peer: str
     receive: Receive
     received_at: int
+    tail: str = ""
 
 
-def read_request(scope: Scope, receive: Receive, received_at: int) -> Request:
+def read_request(scope: Scope, receive: Receive, received_at: int, tail: str = "") -> Request:
     """Return the request of an ASGI http scope."""
     headers = scope["headers"]
     peer = scope.get("client") or ("", 0)
-    return Request(scope["query_string"], headers, dict(headers), peer[0], receive, received_at)
+    return Request(scope["query_string"], headers, dict(headers), peer[0], receive, received_at, tail)
 
 
 def header(request: Request, name: bytes) -> str:

@@ -5,8 +5,19 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from collector.links import check_target, load_links, sign, with_parameters
+from collector.errors import FieldError
+from collector.links import (
+    MACROS,
+    check_target,
+    check_template,
+    expand,
+    load_links,
+    sign,
+    with_parameters,
+)
 from schemas.ids import is_minted
 from tests.unit.collector.support import LINK_KEY, VISITOR, Collector, field_of
 
@@ -47,6 +58,99 @@ def test_a_configured_link_keeps_its_query_and_fragment() -> None:
     response = collector.get("/c", {"link": "shop"})
     click_id = collector.event["click_id"]
     assert response.headers["location"] == f"https://shop.example/buy?lang=en&funnel_click={click_id}#top"
+
+
+PARTNER = "https://shop.example/in?aff={affiliate}&s={sub1}&cid={click_id}&x={external_id}#top"
+
+
+def test_a_short_link_is_a_configured_link() -> None:
+    collector = Collector()
+    response = collector.get("/c/shop", {"campaign": "spring"})
+    event = collector.event
+    assert (
+        response.headers["location"]
+        == f"https://shop.example/buy?lang=en&funnel_click={event['click_id']}#top"
+    )
+    assert (event["campaign"], event["landing_url"]) == ("spring", "https://shop.example/buy?lang=en#top")
+
+
+def test_macros_become_what_the_click_has() -> None:
+    collector = Collector(links={"shop": PARTNER})
+    given = {"affiliate": "a&b=1#", "sub1": "é{sub2}", "gclid": "G1"}
+    response = collector.get("/c/shop", given)
+    event = collector.event
+    parts = urlsplit(response.headers["location"])
+    assert (parts.netloc, parts.path, parts.fragment) == ("shop.example", "/in", "top")
+    assert parse_qs(parts.query) == {
+        "aff": ["a&b=1#"],
+        "s": ["é{sub2}"],
+        "cid": [event["click_id"]],
+        "x": ["G1"],
+        "gclid": ["G1"],
+        "funnel_click": [event["click_id"]],
+    }
+    assert event["external_id"] == "G1"
+
+
+def test_a_macro_without_a_value_leaves_nothing_behind() -> None:
+    collector = Collector(links={"shop": "https://shop.example/?s={sub1}&t={sub2}"})
+    location = collector.get("/c/shop", {"sub2": "x"}).headers["location"]
+    assert location == f"https://shop.example/?s=&t=x&funnel_click={collector.event['click_id']}"
+
+
+def test_a_macro_hands_on_what_is_recorded_and_no_more() -> None:
+    collector = Collector(links={"shop": "https://shop.example/?s={sub1}"})
+    location = collector.get("/c/shop", {"sub1": "jane@mail.example"}).headers["location"]
+    assert "mail.example" not in location
+    assert parse_qs(urlsplit(location).query)["s"] == [collector.event["sub1"]]
+
+
+@pytest.mark.parametrize("query", [{"link": "shop"}, signed(TARGET)], ids=["link", "to"])
+def test_a_link_in_the_path_stands_alone(query: dict[str, str]) -> None:
+    collector = Collector()
+    assert field_of(collector.get("/c/shop", query)) == "link"
+    assert collector.sent == []
+
+
+@pytest.mark.parametrize("path", ["/c/unheard-of", "/c/shop/", "/c/../shop"])
+def test_a_link_that_is_not_configured_is_refused(path: str) -> None:
+    assert Collector().get(path, {}).status_code in (400, 404)
+
+
+def test_macros_work_in_configured_targets_only() -> None:
+    assert field_of(Collector().get("/c", signed("https://shop.example/?s={sub1}"))) == "to"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "https://{sub1}/",
+        "https://shop.example/{sub1}",
+        "{sub1}://shop.example/?a=1",
+        "https://shop.example{sub1}?a=1",
+        "https://shop.example/?a={email}",
+        "https://shop.example/?a={}",
+        "https://shop.example/?a={sub1",
+        "https://shop.example/?a=sub1}",
+        "https://shop.example/?a={{sub1}}",
+    ],
+)
+def test_a_macro_anywhere_but_in_the_query_or_unknown_is_refused(template: str) -> None:
+    with pytest.raises(FieldError) as refused:
+        check_template(template, "shop")
+    assert refused.value.field == "shop"
+
+
+@given(st.dictionaries(st.sampled_from(sorted(MACROS)), st.text(max_size=40)))
+def test_no_value_leads_anywhere_else(values: dict[str, str]) -> None:
+    values = {name: value.encode("utf-8", "ignore").decode() for name, value in values.items()}
+    template = check_template(
+        "https://shop.example/in?" + "&".join(f"{name}={{{name}}}" for name in sorted(MACROS)), "x"
+    )
+    expanded = check_target(expand(template, values))
+    assert urlsplit(expanded)[:3] == ("https", "shop.example", "/in")
+    found = parse_qs(urlsplit(expanded).query, keep_blank_values=True)
+    assert found == {name: [values.get(name, "")] for name in MACROS}
 
 
 def test_a_retired_key_still_opens_its_links_and_padding_does_no_harm() -> None:
@@ -155,8 +259,9 @@ def test_parameters_are_added_before_the_fragment_and_replaced_only_if_wanted() 
 
 def test_links_are_read_from_a_file_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "links.json"
-    path.write_text(json.dumps({"a": "https://a.example/"}))
-    assert load_links(path) == {"a": "https://a.example/"}
+    links = {"a": "https://a.example/?s={sub1}"}
+    path.write_text(json.dumps(links))
+    assert load_links(path) == links
     path.write_text(json.dumps({"a": "https://a.example/", "b": "javascript:x"}))
     with pytest.raises(ValueError, match="link 'b' is not an http or https URL"):
         load_links(path)
