@@ -1,4 +1,4 @@
-"""The ASGI application: three endpoints for events, two for whoever watches over the process."""
+"""The ASGI application: four endpoints for events, two for whoever watches over the process."""
 
 import logging
 import time
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from collector.batch import events
 from collector.context import Context, make_context
 from collector.errors import FieldError, Refusal, Unavailable
+from collector.lead import lead
 from collector.live import pixel, redirect
 from collector.producer import Producer
 from collector.request import (
@@ -52,6 +53,7 @@ async def readyz(context: Context, _request: Request) -> Response:
 ROUTES: Mapping[str, Route] = {
     "/i.gif": Route("GET", "pixel", pixel),
     "/c": Route("GET", "click", redirect),
+    "/lead": Route("POST", "lead", lead),
     "/events": Route("POST", "events", events),
     "/healthz": Route("GET", "healthz", healthz),
     "/readyz": Route("GET", "readyz", readyz),

@@ -33,7 +33,7 @@ async def pixel(context: Context, request: Request) -> Response:
     query = read_query(request.query_string, parameters())
     event, is_new = impression(context, request, query)
     await deliver(context, event)
-    return Response(200, [_GIF_TYPE, *_headers(context, event, is_new)], GIF)
+    return Response(200, [_GIF_TYPE, *answer_headers(context, event, is_new)], GIF)
 
 
 async def redirect(context: Context, request: Request) -> Response:
@@ -54,10 +54,11 @@ async def redirect(context: Context, request: Request) -> Response:
         check_target(filled), {CLICK_PARAMETER: quote(event.record["click_id"], safe="")}, replace=True
     )
     await deliver(context, event)
-    return Response(302, [(b"location", location.encode()), *_headers(context, event, is_new)], b"")
+    return Response(302, [(b"location", location.encode()), *answer_headers(context, event, is_new)], b"")
 
 
-def _headers(context: Context, event: Event, is_new: bool) -> list[Header]:
+def answer_headers(context: Context, event: Event, is_new: bool) -> list[Header]:
+    """Return the headers of an answer that acknowledges ``event``; a new visitor is remembered."""
     headers = [_NO_STORE, (EVENT_ID_HEADER, event.event_id.encode())]
     if is_new:
         headers.append((b"set-cookie", _cookie(event.record["visitor_id"], context.settings.cookie_secure)))

@@ -55,14 +55,14 @@ def parameters() -> Mapping[str, str]:
 def impression(context: Context, request: Request, query: Mapping[str, str]) -> tuple[Event, bool]:
     """Return the impression that a pixel's request reports, and whether its visitor is new. Raises
     FieldError."""
-    record, is_new = _touch(context, request, query, query.get("landing_url", ""))
+    record, is_new = live_touch(context, request, query, query.get("landing_url", ""))
     return Event("impression", record), is_new
 
 
 def click(context: Context, request: Request, query: Mapping[str, str], target: str) -> tuple[Event, bool]:
     """Return the click that a redirect to ``target`` reports, and whether its visitor is new. Raises
     FieldError."""
-    record, is_new = _touch(context, request, query, query.get("landing_url") or text.browser_url(target))
+    record, is_new = live_touch(context, request, query, query.get("landing_url") or text.browser_url(target))
     given = query.get("click_id")
     record["click_id"] = (
         text.clean("click_id", given) if given else context.minter.mint(route_of(record["visitor_id"]))
@@ -78,9 +78,10 @@ def with_ad_click_ids(target: str, query: Mapping[str, str]) -> str:
     return with_parameters(target, found, replace=False) if found else target
 
 
-def _touch(
+def live_touch(
     context: Context, request: Request, query: Mapping[str, str], landing_url: str
 ) -> tuple[dict[str, Any], bool]:
+    """Return what every touch of a live request has, and whether its visitor is new. Raises FieldError."""
     consent = text.consent(query.get("consent", ""))
     visitor_id, is_new = _visitor(context.minter, request, query, may_remember=consent != "denied")
     record: dict[str, Any] = {
@@ -109,7 +110,11 @@ def _visitor(
     if "visitor_id" in query:
         return text.clean("visitor_id", query["visitor_id"]), False
     remembered = read_cookie(request, COOKIE) if may_remember else ""
-    return (remembered, False) if is_minted(remembered) else (minter.mint(), may_remember)
+    if is_minted(remembered):
+        return remembered, False
+    # On the journey's route where a click says which it is: what is on another is not seen there.
+    named = query.get("click_id", "")
+    return minter.mint(route_of(named) if is_minted(named) else None), may_remember
 
 
 def _referrer(request: Request, query: Mapping[str, str]) -> str:

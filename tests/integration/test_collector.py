@@ -1,7 +1,6 @@
 """The collector as a process, over HTTP, with a broker behind it or without."""
 
 import asyncio
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from deploy.embedded.broker import Broker
 from deploy.embedded.supervise import free_port
 from schemas.partitioning import partition_for
 from tests.integration.collector_process import LINK_KEY, TOKEN, CollectorProcess
+from tests.integration.curl import required_curl
 from tests.integration.log import PARTITIONS, LogRecord, create_topics, read_log
 from tests.unit.collector.support import decode
 
@@ -38,7 +38,8 @@ def event_ids(records: list[LogRecord]) -> list[str]:
 
 
 def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
-    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
+    links = {"shop": "https://shop.example/?c={campaign}"}
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log", links=links) as collector:
         collector.await_status("/readyz", 200)
         client = collector.client
         pixel = client.get("/i.gif", params={"campaign": "spring"})
@@ -47,11 +48,15 @@ def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
         conversion = {"kind": "conversion", "partner": "p", "transaction_id": "t", "status": "approved"}
         batch = client.post("/events", json=[{"kind": "lead"}, conversion], headers=AUTHORIZATION)
         assert (pixel.status_code, redirect.status_code, batch.status_code) == (200, 302, 200)
+        short = client.get("/c/shop", params={"campaign": "spring"})
+        assert (short.status_code, short.headers["location"][:30]) == (302, "https://shop.example/?c=spring")
+        form = client.post("/lead", data={"email": "jane@mail.example", "link": "shop"})
+        assert (form.status_code, form.headers["location"][:24]) == (303, "https://shop.example/?c=")
         metrics = httpx.get(collector.metrics_url).text
         assert 'funnel_collector_accepted_total{kind="conversion"} 1.0' in metrics
         assert collector.stop() == 0
     records = read_log(broker.bootstrap)
-    acknowledged = [pixel.headers["x-funnel-event-id"], redirect.headers["x-funnel-event-id"]]
+    acknowledged = [one.headers["x-funnel-event-id"] for one in (pixel, redirect, short, form)]
     acknowledged += [item["event_id"] for item in batch.json()["items"]]
     assert sorted(event_ids(records)) == sorted(acknowledged)
     for entry in records:
@@ -60,8 +65,7 @@ def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
 
 
 def test_curl_as_it_comes_gets_through(broker: Broker, tmp_path: Path) -> None:
-    curl = shutil.which("curl")
-    assert curl is not None, "curl is not installed"
+    curl = required_curl()
     with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
         collector.await_status("/readyz", 200)
         command = [curl, "-sSi", f"{collector.url}/i.gif?campaign=caf%C3%A9&sub1=a+b"]
