@@ -1,5 +1,6 @@
 """Everything on one machine: broker, ClickHouse, collector and workers as supervised children."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -75,6 +76,15 @@ class Stack:
             "PORT": str(self.port or free_port()),
             "DATA_DIR": str(self.directory),
         }
+        if PREFIX + "LINKS_FILE" not in self.environ:
+            self._settings["LINKS_FILE"] = str(self._links())
+
+    def _links(self) -> Path:
+        """Return the links file in the data directory: there at the first start with one link to try, and the user's to change."""
+        path = self.directory / "links.json"
+        if not path.exists():
+            path.write_text(json.dumps({"home": "https://example.com/?campaign={campaign}"}) + "\n")
+        return path
 
     def settings(self, **more: str) -> dict[str, str]:
         """Return the FUNNEL_* variables of a child; what the caller's environment sets stays, unless it is ours to say."""

@@ -128,6 +128,13 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         assert httpx.get(f"{collector}/i.gif", params={"campaign": "spring"}).status_code == 200
 
         headers = {"Authorization": f"Bearer {secrets['token']}"}
+        click = httpx.get(f"{collector}/c/home", params={"campaign": "spring"})
+        assert (click.status_code, click.headers["location"][:35]) == (
+            302,
+            "https://example.com/?campaign=sprin",
+        )
+        form = httpx.post(f"{collector}/lead", data={"form": "newsletter", "email": "jane@mail.example"})
+        assert form.json()["status"] == "accepted"
         batch = httpx.post(f"{collector}/events", json=example(), headers=headers)
         assert (batch.status_code, len(batch.json()["items"])) == (200, len(example()["events"]))
 
@@ -155,7 +162,7 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         assert json.loads(answer.stdout) == {"a": 1, "b": "x", "c": None}
         table = funnel(variables, "top", "--once").stdout
         assert "3 processes answer" in table
-        assert re.search(r"accepted by the collector\s+│\s+4 ", table)
+        assert re.search(r"accepted by the collector\s+│\s+6 ", table)
 
         second = funnel({**variables, "FUNNEL_PORT": str(free_port())}, "up")
         assert second.returncode == 1
