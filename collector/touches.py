@@ -34,6 +34,7 @@ _OTHERS = (
     "link",
 )
 _ALIASES = {"vid": "visitor_id", "visitor": "visitor_id", "ref": "referrer", "url": "landing_url"}
+_OBJECTIONS = (b"sec-gpc", b"dnt")
 _UTM_PARAMETERS = {name: name for name in UTM}
 
 
@@ -83,6 +84,8 @@ def live_touch(
 ) -> tuple[dict[str, Any], bool]:
     """Return what every touch of a live request has, and whether its visitor is new. Raises FieldError."""
     consent = text.consent(query.get("consent", ""))
+    if _objects(request):
+        consent = "denied"
     visitor_id, is_new = _visitor(context.minter, request, query, may_remember=consent != "denied")
     record: dict[str, Any] = {
         "received_at": request.received_at,
@@ -101,6 +104,11 @@ def live_touch(
     if "utm_" in landing_url and not any(name in query for name in UTM):
         record |= _utm_of(record["landing_url"])
     return record, is_new
+
+
+def _objects(request: Request) -> bool:
+    """Whether the browser says that its user objects: Global Privacy Control or Do Not Track. It weighs more than what a page says."""
+    return any(request.headers.get(name, b"").strip() == b"1" for name in _OBJECTIONS)
 
 
 def _visitor(

@@ -183,3 +183,23 @@ def test_of_a_parameter_given_twice_the_first_that_is_not_empty_counts() -> None
     collector = Collector()
     collector.call("GET", "/i.gif?campaign=&campaign=one&campaign=two&&=&x")
     assert collector.event["campaign"] == "one"
+
+
+@pytest.mark.parametrize("name", ["Sec-GPC", "DNT"])
+@pytest.mark.parametrize("consent", ["", "granted", "unknown"])
+def test_who_objects_is_counted_but_not_remembered(name: str, consent: str) -> None:
+    collector = Collector()
+    headers = {name: "1", "cookie": f"fv={VISITOR}"}
+    response = collector.get("/i.gif", {"campaign": "spring", "consent": consent}, headers=headers)
+    assert response.status_code == 200
+    assert "set-cookie" not in response.headers
+    event = collector.event
+    assert event["visitor_id"] != VISITOR
+    assert (event["campaign"], event["consent"]) == ("spring", "denied")
+
+
+@pytest.mark.parametrize("headers", [{"DNT": "0"}, {"Sec-GPC": "0"}, {"DNT": "unspecified"}])
+def test_who_does_not_object_is_remembered(headers: dict[str, str]) -> None:
+    collector = Collector()
+    assert "fv" in collector.get("/i.gif", headers=headers).cookies
+    assert collector.event["consent"] != "denied"
