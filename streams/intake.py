@@ -78,19 +78,19 @@ def due(
 ) -> dict[K, int]:
     """Return how many buffered records of each partition to take now, from the first one on.
 
-    Steps of `takeable` are repeated until ``enough`` records are taken or nothing more may be: one take of thousands of records costs
+    Steps of `takeable`, at least one, are repeated until ``enough`` records are taken or nothing more may be: one take of thousands of records costs
     little more than one of a few.
     """
     taken = dict.fromkeys(buffers, 0)
     for _ in range(MOST_STEPS):
-        if sum(taken.values()) >= enough:
-            break
         heads = {key: buffer.head(taken[key]) for key, buffer in buffers.items()}
         limits = takeable(heads, alignment, holds, now_ms)
         if not limits:
             break
         for key, limit in limits.items():
             taken[key] = buffers[key].until(taken[key], limit)
+        if sum(taken.values()) >= enough:
+            break
     return {key: count for key, count in taken.items() if count}
 
 

@@ -46,7 +46,8 @@ def buffer(times: list[int], behind: bool = True, reached: int = 0) -> Buffer:
 def test_one_take_covers_as_many_steps_as_are_due() -> None:
     buffers = {"clicks": buffer([0, 5, 12, 30]), "conversions": buffer([3, 20, 45])}
     assert due(buffers, ALIGNMENT, Holds(), 0, 100) == {"clicks": 4, "conversions": 2}
-    assert due(buffers, ALIGNMENT, Holds(), 0, 1) == {"clicks": 3, "conversions": 1}
+    for enough in (0, 1):
+        assert due(buffers, ALIGNMENT, Holds(), 0, enough) == {"clicks": 3, "conversions": 1}
 
 
 def test_what_is_not_buffered_yet_holds_back_what_comes_after_the_end_of_a_buffer() -> None:
