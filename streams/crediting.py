@@ -16,19 +16,6 @@ from streams.state.touches import route_code
 from streams.steps.attribute import Claim, Credit, credits_of
 from streams.steps.models import Model
 
-_CLAIM_COLUMNS = (
-    "partner",
-    "transaction_id",
-    "occurred_at",
-    "status",
-    "value",
-    "payout",
-    "currency",
-    "goal",
-    "campaign",
-    "affiliate",
-    "offer",
-)
 _COLUMNS = (
     "_partition",
     "_source",
@@ -39,7 +26,7 @@ _COLUMNS = (
     "moved",
     "event_hi",
     "event_lo",
-    *_CLAIM_COLUMNS,
+    *Claim._fields,
 )
 
 

@@ -8,27 +8,18 @@ import polars as pl
 from schemas.ids import MINTED, hop_id_of
 from schemas.topics import CREDIT_REQUESTS
 from streams.broker import Hop
-from streams.rows import columnar
+from streams.rows import STATE, columnar
 from streams.state.transactions import TransactionKey
 from streams.steps.count import RECOGNISED, TransactionState
 from streams.steps.encode import encode
 from streams.steps.route import partitions, routes
 
 _IDS = ("click_id", "lead_id", "visitor_id")
+# A transaction's state from its beginning on; what it ends with is the conversion's own surroundings, which a request has no use for.
 _STATE = {
-    "revision": pl.Int64,
-    "status": pl.String,
-    "occurred_at": pl.Int64,
-    "value": pl.Int64,
-    "payout": pl.Int64,
-    "currency": pl.String,
-    "click_id": pl.String,
-    "lead_id": pl.String,
-    "visitor_id": pl.String,
-    "goal": pl.String,
-    "campaign": pl.String,
-    "affiliate": pl.String,
-    "offer": pl.String,
+    name: STATE[name]
+    for name in TransactionState._fields
+    if name not in ("channel", "country", "device", "bot")
 }
 _COLUMNS = {
     "trigger_partition": pl.Int32,

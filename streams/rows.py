@@ -20,7 +20,7 @@ _COUNT = {
     "event_hi": pl.UInt64,
     "event_lo": pl.UInt64,
 }
-_STATE = {
+STATE = {
     "revision": pl.Int64,
     "status": pl.String,
     "occurred_at": pl.Int64,
@@ -92,7 +92,7 @@ def count_row(
 
 def count_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     """Return `count_row`\\ s as a frame."""
-    return columnar(rows, {**_COUNT, **_STATE})
+    return columnar(rows, {**_COUNT, **STATE})
 
 
 def credit_row(
