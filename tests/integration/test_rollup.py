@@ -1,7 +1,8 @@
 """Deriving the minute rollup: every row once, whatever is interrupted, repeated or cut."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,15 @@ def journal(emptied: Connection) -> Journal:
     journal = Journal(emptied, "group")
     journal.take_ownership(SOURCES, TOKEN)
     return journal
+
+
+@contextmanager
+def held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Any, ...]]]:
+    """Statements do not get to the server meanwhile; they are in what this yields."""
+    late: list[tuple[Any, ...]] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "execute", lambda self, sql, settings=None: late.append((sql, settings)))
+        yield late
 
 
 @pytest.fixture
@@ -222,11 +232,7 @@ class TestUnknownOutcomes:
         """
         flushes = Flushes()
         land(flushes)
-        late: list[tuple[Any, ...]] = []
-        with monkeypatch.context() as patched:
-            patched.setattr(
-                Connection, "execute", lambda self, sql, settings=None: late.append((sql, settings))
-            )
+        with held_back(monkeypatch) as late:
             derive(journal, MINUTE, SOURCES, TOKEN)
         land(flushes)
         derive(journal, MINUTE, SOURCES, TOKEN)
@@ -240,11 +246,7 @@ class TestUnknownOutcomes:
         """The second statement has read its fences before the first one lands, and covers more. It is dropped, and what it covered comes later."""
         flushes = Flushes()
         land(flushes)
-        late: list[tuple[Any, ...]] = []
-        with monkeypatch.context() as patched:
-            patched.setattr(
-                Connection, "execute", lambda self, sql, settings=None: late.append((sql, settings))
-            )
+        with held_back(monkeypatch) as late:
             derive(journal, MINUTE, SOURCES, TOKEN)
             land(flushes)
             derive(journal, MINUTE, SOURCES, TOKEN)
