@@ -11,10 +11,16 @@ from streams.unit import source_name
 
 
 class Backlog(NamedTuple):
-    """Records not in the journal yet, and journaled offsets not derived yet."""
+    """Records not in the journal yet, journaled offsets not derived yet, and where the log ended at this look (the sum of its ends)."""
 
     records: int
     derive: int
+    end: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was in the log at this look is in the journal and in the rollups."""
+        return not self.records and not self.derive
 
 
 Ends = Callable[[], dict[tuple[str, int], tuple[int, int]]]
@@ -32,4 +38,4 @@ def backlog_of(connection: Connection, cluster_id: str, ends: Ends) -> Backlog:
         fence = fences.get(sources[line], start - 1)
         records += max(0, end - 1 - fence)
         waiting += max(0, fence - derived.get(sources[line], start - 1))
-    return Backlog(records, waiting)
+    return Backlog(records, waiting, sum(end for _, end in bounds.values()))

@@ -22,22 +22,20 @@ def wait_until_drained(
     patience: float = 60.0,
     pause: float = 0.2,
 ) -> float:
-    """Return once ``look`` finds nothing left, twice in a row (hops may follow what has just landed): the monotonic time of the first.
+    """Return once nothing is left: the monotonic time at which that was first seen.
 
-    Raises NotDrained when nothing moves for ``patience`` seconds.
+    That takes two looks at the same log: a flush sends its hops before it lands, so an empty look at a log that has not grown since then
+    missed none. Raises NotDrained when nothing moves for ``patience`` seconds.
     """
-    empty, before, since, emptied = 0, None, time.monotonic(), 0.0
-    while empty < 2:
+    before, since = None, time.monotonic()
+    while True:
         backlog = look()
         if progress is not None:
             progress(backlog)
-        empty = empty + 1 if not backlog.records and not backlog.derive else 0
-        if empty == 1:
-            emptied = time.monotonic()
         if backlog != before:
             before, since = backlog, time.monotonic()
+        elif backlog.empty:
+            return since
         elif time.monotonic() - since > patience:
             raise NotDrained(backlog, patience)
-        if empty < 2:
-            time.sleep(pause)
-    return emptied
+        time.sleep(pause)

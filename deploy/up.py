@@ -37,12 +37,17 @@ def up(
     try:
         settings = _start(stack, console)
         with written_down(directory, _variables(stack), list(stack.metrics.values())):
-            good = _exercise(stack, settings, console, exercise)
+            problems = _exercise(stack, settings, console, exercise)
             show_addresses(console, stack, settings)
+            # Last, too: whoever sees the end of a log only sees why it failed.
+            for problem in problems:
+                console.print(
+                    f"not verified: {problem}", style="red", markup=False, highlight=False, soft_wrap=True
+                )
             if stay:
                 _keep_running(stack, console)
             stack.check()
-        return 0 if good else 1
+        return 1 if problems else 0
     except ChildFailed as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -93,9 +98,9 @@ def _start(stack: Stack, console: Console) -> dict[str, Any]:
     return settings
 
 
-def _exercise(stack: Stack, settings: Mapping[str, Any], console: Console, exercise: Exercise) -> bool:
+def _exercise(stack: Stack, settings: Mapping[str, Any], console: Console, exercise: Exercise) -> list[str]:
     if not exercise.events:
-        return True
+        return []
     acknowledged = stack.directory / ACKNOWLEDGED
     acknowledged.unlink(missing_ok=True)
     simulate(
@@ -109,9 +114,9 @@ def _exercise(stack: Stack, settings: Mapping[str, Any], console: Console, exerc
         acknowledged=acknowledged,
         watch=stack.check,
     )
-    good = wait_and_verify(settings, console, acknowledged, stack.check) if exercise.verify else True
+    problems = wait_and_verify(settings, console, acknowledged, stack.check) if exercise.verify else []
     show_funnel(console, settings)
-    return good
+    return problems
 
 
 def _keep_running(stack: Stack, console: Console) -> None:

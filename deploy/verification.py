@@ -15,7 +15,7 @@ from schemas.topics import TOPICS
 from simulator.acknowledged import read_acknowledged
 from simulator.kafka import read_log
 from simulator.oracle.compute import Rules, compute
-from simulator.report import render
+from simulator.report import Report, render
 from simulator.verify import verify as compare
 from sinks.clickhouse.client import Connection, connect
 from streams.broker import LogEnds, describe_cluster
@@ -23,8 +23,8 @@ from streams.broker import LogEnds, describe_cluster
 HOUR_MS = 3_600_000
 
 
-def compare_now(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> bool:
-    """Compare now and print the report; return whether nothing differs."""
+def compare_now(values: Mapping[str, Any], console: Console, acknowledged: Path | None) -> Report:
+    """Compare now, print the report and return it."""
     connection = connect(clickhouse_settings(values))
     try:
         return compare_with(values, console, connection, acknowledged)
@@ -37,19 +37,22 @@ def wait_and_verify(
     console: Console,
     acknowledged: Path | None,
     watch: Callable[[], None] = lambda: None,
-) -> bool:
-    """Wait until nothing is on its way any more, then verify. ``watch`` is called while waiting and may raise to end it."""
+) -> list[str]:
+    """Wait until nothing is on its way any more, then verify; return what is wrong, in words.
+
+    ``watch`` is called while waiting and may raise to end it.
+    """
     connection = connect(clickhouse_settings(values))
     try:
-        drained = _wait(values, console, connection, watch)
-        return compare_with(values, console, connection, acknowledged) and drained
+        standstill = _wait(values, console, connection, watch)
+        return standstill + compare_with(values, console, connection, acknowledged).problems
     finally:
         connection.close()
 
 
 def _wait(
     values: Mapping[str, Any], console: Console, connection: Connection, watch: Callable[[], None]
-) -> bool:
+) -> list[str]:
     cluster = describe_cluster(values["kafka"], TOPICS)
     lines = [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
     ends = LogEnds(values["kafka"], lines)
@@ -64,17 +67,17 @@ def _wait(
             wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), show)
     except NotDrained as error:
         console.print(f"[red]{error}[/]", highlight=False)
-        return False
+        return [str(error)]
     finally:
         ends.close()
     console.print(f"drained {time.monotonic() - started:.1f} s after the last event", highlight=False)
-    return True
+    return []
 
 
 def compare_with(
     values: Mapping[str, Any], console: Console, connection: Connection, acknowledged: Path | None
-) -> bool:
-    """Compare over ``connection`` and print the report; return whether nothing differs. ``acknowledged`` names a file of ids to look for."""
+) -> Report:
+    """Compare over ``connection``, print the report and return it. ``acknowledged`` names a file of ids to look for."""
     rules = Rules(
         dedup_window_ms=values["dedup_window_hours"] * HOUR_MS,
         lookback_ms=values["lookback_days"] * 24 * HOUR_MS,
@@ -97,4 +100,4 @@ def compare_with(
         progress.update(comparing, completed=total)
     console.print(render(report))
     console.print("[green]verified: every number agrees[/]" if report.ok else "[bold red]not verified[/]")
-    return report.ok
+    return report

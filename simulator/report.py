@@ -35,6 +35,11 @@ class Report:
         """Whether every check is ok."""
         return all(check.ok for check in self.checks)
 
+    @property
+    def problems(self) -> list[str]:
+        """What differs, a line each."""
+        return [f"{check.name}: {difference}" for check in self.checks for difference in check.differences]
+
 
 class Differences:
     """Collects what differs: counts all of it, keeps the first few."""

@@ -54,7 +54,7 @@ class Traffic(threading.Thread):
 def assert_exact(values: dict[str, Any]) -> None:
     drain(values)
     console = Console(width=200, record=True)
-    assert compare_now(values, console, None), console.export_text()
+    assert compare_now(values, console, None).ok, console.export_text()
 
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
