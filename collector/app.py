@@ -1,4 +1,4 @@
-"""The ASGI application: four endpoints for events, two for whoever watches over the process."""
+"""The ASGI application: endpoints for events, and for whoever watches over the process."""
 
 import logging
 import time
@@ -10,6 +10,7 @@ from collector.context import Context, make_context
 from collector.errors import FieldError, Refusal, Unavailable
 from collector.lead import lead
 from collector.live import pixel, redirect
+from collector.postback import postback
 from collector.producer import Producer
 from collector.request import (
     Header,
@@ -31,9 +32,9 @@ _log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """An endpoint and the one method it takes; ``name`` is its label in metrics."""
+    """An endpoint and the methods it takes; ``name`` is its label in metrics."""
 
-    method: str
+    methods: tuple[str, ...]
     name: str
     endpoint: Endpoint
 
@@ -51,12 +52,13 @@ async def readyz(context: Context, _request: Request) -> Response:
 
 
 ROUTES: Mapping[str, Route] = {
-    "/i.gif": Route("GET", "pixel", pixel),
-    "/c": Route("GET", "click", redirect),
-    "/lead": Route("POST", "lead", lead),
-    "/events": Route("POST", "events", events),
-    "/healthz": Route("GET", "healthz", healthz),
-    "/readyz": Route("GET", "readyz", readyz),
+    "/i.gif": Route(("GET",), "pixel", pixel),
+    "/c": Route(("GET",), "click", redirect),
+    "/lead": Route(("POST",), "lead", lead),
+    "/postback": Route(("GET", "POST"), "postback", postback),
+    "/events": Route(("POST",), "events", events),
+    "/healthz": Route(("GET",), "healthz", healthz),
+    "/readyz": Route(("GET",), "readyz", readyz),
 }
 
 
@@ -90,7 +92,7 @@ def create_app(
         under_way += 1
         route, tail = find_route(scope["path"])
         try:
-            if route is None or scope["method"] != route.method:
+            if route is None or scope["method"] not in route.methods:
                 raise _not_served(route)
             response = await route.endpoint(context, read_request(scope, receive, context.now(), tail))
         except Exception as error:
@@ -108,8 +110,8 @@ def create_app(
 def _not_served(route: Route | None) -> Refusal:
     if route is None:
         return Refusal(404, "path", "is not served here", "not_found")
-    allow: Header = (b"allow", route.method.encode())
-    return Refusal(405, "method", f"is not {route.method}", "method", (allow,))
+    allow: Header = (b"allow", ", ".join(route.methods).encode())
+    return Refusal(405, "method", f"is not {' or '.join(route.methods)}", "method", (allow,))
 
 
 def _failure(context: Context, scope: Scope, failure: Exception) -> Response:

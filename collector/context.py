@@ -1,5 +1,6 @@
 """What every endpoint works with, made once."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,3 +51,14 @@ async def deliver(context: Context, event: Event) -> None:
     await context.producer.send(to_record(event, context.settings.topic_prefix))
     context.metrics.produce_seconds.observe(time.perf_counter() - started)
     context.accepted[event.kind].inc()
+
+
+async def deliver_postback(context: Context, event: Event | None, row: Event) -> None:
+    """Return once the broker has the row that says what became of a postback, and the event, if one was made of it. Raises Unavailable."""
+    started = time.perf_counter()
+    records = [to_record(one, context.settings.topic_prefix) for one in (event, row) if one is not None]
+    await asyncio.gather(*[context.producer.send(record) for record in records])
+    context.metrics.produce_seconds.observe(time.perf_counter() - started)
+    if event is not None:
+        context.accepted[event.kind].inc()
+    context.metrics.postbacks.labels(row.record["verdict"], row.record.get("reason", "")).inc()

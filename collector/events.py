@@ -23,9 +23,9 @@ class Event(NamedTuple):
 
 
 def route(event: Event) -> str:
-    """Return the route that is the event's key: its transaction's for a conversion, else its visitor's."""
+    """Return the route that is the event's key: its transaction's for a conversion or a postback's row, else its visitor's."""
     record = event.record
-    if event.kind == "conversion":
+    if event.kind in ("conversion", "postback"):
         return transaction_route(record["partner"], record["transaction_id"])
     return route_of(record["visitor_id"])
 

@@ -40,13 +40,16 @@ class Request:
     receive: Receive
     received_at: int
     tail: str = ""
+    method: str = "GET"
 
 
 def read_request(scope: Scope, receive: Receive, received_at: int, tail: str = "") -> Request:
     """Return the request of an ASGI http scope."""
     headers = scope["headers"]
     peer = scope.get("client") or ("", 0)
-    return Request(scope["query_string"], headers, dict(headers), peer[0], receive, received_at, tail)
+    return Request(
+        scope["query_string"], headers, dict(headers), peer[0], receive, received_at, tail, scope["method"]
+    )
 
 
 def header(request: Request, name: bytes) -> str:
@@ -95,19 +98,24 @@ def read_cookie(request: Request, name: str) -> str:
 
 
 def client_network(request: Request, trusted: Iterable[Network]) -> str:
-    """Return the client's truncated address.
+    """Return the client's truncated address, empty where it has none."""
+    return truncate_ip(client_address(request, trusted))
+
+
+def client_address(request: Request, trusted: Iterable[Network]) -> str:
+    """Return the client's address, whole: for deciding, never for keeping.
 
     It is the socket's peer; if that is a trusted proxy, the last address of X-Forwarded-For that is not a
     trusted proxy itself.
     """
     if not trusted or not _is_within(request.peer, trusted):
-        return truncate_ip(request.peer)
+        return request.peer
     values = [value.decode("latin-1") for name, value in request.raw_headers if name == b"x-forwarded-for"]
     hops = [hop.strip() for hop in ",".join(values).split(",") if hop.strip()]
     for hop in reversed(hops):
         if not _is_within(hop, trusted):
-            return truncate_ip(hop)
-    return truncate_ip(hops[0] if hops else request.peer)
+            return hop
+    return hops[0] if hops else request.peer
 
 
 def _is_within(text: str, networks: Iterable[Network]) -> bool:

@@ -17,7 +17,7 @@ from collector.app import App, create_app
 from collector.kafka import KafkaProducer
 from collector.settings import CollectorSettings
 from schemas.metrics import CollectorMetrics
-from schemas.topics import EVENT_TOPICS
+from schemas.topics import EVENT_TOPICS, POSTBACKS
 
 CONNECTIONS = 4096
 GARBAGE_THRESHOLD = 20_000
@@ -41,7 +41,7 @@ def now_ms() -> int:
 async def _serve(settings: CollectorSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    topics = [settings.topic_prefix + topic for topic in EVENT_TOPICS]
+    topics = [settings.topic_prefix + topic for topic in (*EVENT_TOPICS, POSTBACKS)]
     producer = KafkaProducer(settings, topics)
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
     # What is there by now stays, and requests make no cycles: the garbage collector need not look so often.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from collector.partners import Partner
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectorSettings:
@@ -12,7 +14,8 @@ class CollectorSettings:
     e-mail hash; without it items with an ``email`` are refused. ``link_keys``: the keys that may have signed
     a redirect target (several while they are rotated). ``links``: configured redirect targets by name, as
     ``collector.links.load_links`` returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is
-    believed. ``metrics_port`` 0: no metrics are served.
+    believed. ``partners``: those that may send postbacks, as ``collector.partners.load_partners`` returns them; a signature's
+    time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0: no metrics are served.
     """
 
     bootstrap: str
@@ -25,6 +28,8 @@ class CollectorSettings:
     email_key: str = field(default="", repr=False)
     link_keys: tuple[str, ...] = field(default=(), repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
+    partners: Mapping[str, Partner] = field(default_factory=dict)
+    postback_tolerance_seconds: int = 300
     trusted_proxies: tuple[str, ...] = ()
     cookie_secure: bool = True
     max_body_bytes: int = 1 << 20

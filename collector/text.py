@@ -99,17 +99,18 @@ def user_agent(value: str) -> str:
 
     Nobody who sends an event chose it, so it is made to fit instead of refused.
     """
-    return scrub(_printable(value)[:USER_AGENT_CHARACTERS])
+    return scrub(printable(value)[:USER_AGENT_CHARACTERS])
 
 
 @lru_cache(maxsize=4096)
 def browser_url(value: str) -> str:
     """Return a URL that a browser sent by itself, without control characters and personal data, cut to what
     fits."""
-    return scrub(_printable(value).encode()[:URL_BYTES].decode(errors="ignore"))
+    return scrub(printable(value).encode()[:URL_BYTES].decode(errors="ignore"))
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """Return ``value`` without control characters and what is not valid Unicode."""
     if value.isascii() and value.isprintable():
         return value
     return _CONTROL.sub("", value.encode(errors="ignore").decode())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.links import load_links
+from collector.partners import load_partners
 from collector.settings import CollectorSettings
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.settings import DAY_MS, WorkerSettings
@@ -150,6 +151,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _list("link_keys", "Keys that may have signed redirect targets.", secret=True),
     _text("links_file", "", "JSON file of configured redirect targets by name."),
+    _text("partners_file", "", "JSON file of the partners that may send postbacks, with their secrets."),
+    _number("postback_tolerance_seconds", 300, "How far a postback's signed time may be from ours.", 1, 3600),
     _networks("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
     _flag("cookie_secure", True, "Set the visitor cookie for HTTPS only."),
     _seconds("ack_wait_seconds", 5.0, "How long the collector waits for the broker before it answers 503."),
@@ -193,11 +196,15 @@ def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
 
 
 def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
-    """Return what the collector can be told. Raises SettingsError where the links file cannot be used."""
+    """Return what the collector can be told. Raises SettingsError where the file of links or partners cannot be used."""
     try:
         links = load_links(Path(values["links_file"])) if values["links_file"] else {}
     except (OSError, ValueError) as error:
         raise SettingsError("FUNNEL_LINKS_FILE", str(error)) from None
+    try:
+        partners = load_partners(Path(values["partners_file"])) if values["partners_file"] else {}
+    except (OSError, ValueError) as error:
+        raise SettingsError("FUNNEL_PARTNERS_FILE", str(error)) from None
     return CollectorSettings(
         bootstrap=values["kafka"],
         host=values["host"],
@@ -208,6 +215,8 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         email_key=values["email_key"],
         link_keys=values["link_keys"],
         links=links,
+        partners=partners,
+        postback_tolerance_seconds=values["postback_tolerance_seconds"],
         trusted_proxies=values["trusted_proxies"],
         cookie_secure=values["cookie_secure"],
         ack_wait_seconds=values["ack_wait_seconds"],

@@ -15,6 +15,7 @@ class CollectorMetrics:
     accepted: Counter
     rejected: Counter
     unavailable: Counter
+    postbacks: Counter
     request_seconds: Histogram
     produce_seconds: Histogram
     inflight: Gauge
@@ -38,6 +39,12 @@ class CollectorMetrics:
             unavailable=Counter(
                 "funnel_collector_unavailable",
                 "Requests answered 503 because the broker had not acknowledged in time.",
+                registry=registry,
+            ),
+            postbacks=Counter(
+                "funnel_collector_postbacks",
+                "Calls of partners' servers, each of which has left a row, by verdict and reason.",
+                ["verdict", "reason"],
                 registry=registry,
             ),
             request_seconds=Histogram(

@@ -5,10 +5,13 @@ CLICKS = "clicks"
 LEADS = "leads"
 CONVERSIONS = "conversions"
 CREDIT_REQUESTS = "credit-requests"
+POSTBACKS = "postbacks"
 
 TOUCH_TOPICS = (IMPRESSIONS, CLICKS, LEADS)
 EVENT_TOPICS = (*TOUCH_TOPICS, CONVERSIONS)
-TOPICS = (*EVENT_TOPICS, CREDIT_REQUESTS)
+TOPICS = (*EVENT_TOPICS, CREDIT_REQUESTS, POSTBACKS)
+IDENTIFIED_TOPICS = (*TOUCH_TOPICS, POSTBACKS)
+"""Topics whose records are told apart by their event_id, within the window of deduplication."""
 
 KIND_OF_TOPIC = {
     IMPRESSIONS: "impression",
@@ -16,5 +19,6 @@ KIND_OF_TOPIC = {
     LEADS: "lead",
     CONVERSIONS: "conversion",
     CREDIT_REQUESTS: "credit-request",
+    POSTBACKS: "postback",
 }
 TOPIC_OF_KIND = {kind: topic for topic, kind in KIND_OF_TOPIC.items()}

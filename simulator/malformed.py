@@ -50,6 +50,7 @@ def _framing() -> Sequence[Malformed]:
         ),
         Malformed("click", "unknown_schema", *_other_topic(CONVERSIONS)),
         Malformed("conversion", "unknown_schema", *_other_topic(CLICKS)),
+        Malformed("postback", "framing", "", lambda value: b"\x01" + value[1:]),
     )
 
 
@@ -84,6 +85,7 @@ def _texts() -> Sequence[Malformed]:
         _field("impression", "event_id", "event_id", "not-a-uuid"),
         _field("click", "event_id", "event_id", "0123456789abcdef0123456789abcdef0123"),
         _field("conversion", "event_id", "event_id", ""),
+        _field("postback", "event_id", "event_id", "call 4711"),
         _field("credit-request", "event_id", "request_id", "g0000000-0000-0000-0000-000000000000"),
         _field("impression", "missing", "visitor_id", ""),
         _field("click", "missing", "click_id", ""),
@@ -91,6 +93,7 @@ def _texts() -> Sequence[Malformed]:
         _field("conversion", "missing", "partner", ""),
         _field("conversion", "missing", "transaction_id", ""),
         _field("credit-request", "missing", "partner", ""),
+        _field("postback", "missing", "verdict", ""),
         *(
             _field("impression", "too_long", name, _LONG)
             for name in ("visitor_id", "campaign", "affiliate", "offer")
@@ -100,7 +103,11 @@ def _texts() -> Sequence[Malformed]:
             for name in ("click_id", "external_id", "creative")
         ),
         _field("lead", "too_long", "lead_id", _LONG),
-        *(_field("conversion", "too_long", name, _LONG) for name in ("partner", "transaction_id")),
+        *(
+            _field(kind, "too_long", name, _LONG)
+            for kind in ("conversion", "postback")
+            for name in ("partner", "transaction_id")
+        ),
         *(_field("credit-request", "hop", "route", route) for route in ("", "toolong", "é234")),
         *(_field("credit-request", "hop", "revision", revision) for revision in (0, 2**31)),
         *(_field(kind, "status", "status", "refunded") for kind in ("conversion", "credit-request")),
@@ -149,4 +156,4 @@ def _valid(kind: str, ids: Identities, now_ms: int) -> dict[str, Any]:
         "status_at": now_ms,
     }
     request = {"request_id": ids.event_id(), "revision": 1, "route": visitor_id[:4]}
-    return {**own_ids, **event, **transaction, **request}
+    return {**own_ids, **event, **transaction, **request, "verdict": "accepted"}

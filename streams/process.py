@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, LEADS, TOPICS, TOUCH_TOPICS
+from schemas.topics import (
+    CLICKS,
+    CONVERSIONS,
+    CREDIT_REQUESTS,
+    KIND_OF_TOPIC,
+    LEADS,
+    POSTBACKS,
+    TOPICS,
+    TOUCH_TOPICS,
+)
 from streams.broker import Hop
 from streams.cold import Cold
 from streams.counting import count_conversions
@@ -88,6 +97,8 @@ class _Run:
             self._conversions(raw, frame)
         elif topic == CREDIT_REQUESTS:
             self._requests(raw, frame)
+        elif topic == POSTBACKS:
+            self._postbacks(raw, frame)
 
     def finish(self) -> Outcome:
         """Credit what is affected, and close the unit."""
@@ -108,16 +119,25 @@ class _Run:
         return Outcome(frames, self.hops, self.unit.tallies, pl.concat(self.times), self.seconds)
 
     def _touches(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> None:
-        with self.stage("deduplicate"):
-            kept = split(frame, self._verdicts(topic, frame))
-            self._duplicates(topic, kept.duplicates)
-            self._conflicts(topic, raw, kept.conflicts)
+        accepted = self._identified(topic, raw, frame)
         with self.stage("enrich"):
-            accepted = self._journaled(topic, enrich(kept.accepted, self.processor.lookups))
+            accepted = self._journaled(topic, enrich(accepted, self.processor.lookups))
             self.frames.append(accepted)
         if topic in (CLICKS, LEADS) and accepted.height:
             with self.stage("remember"):
                 self._remember(accepted)
+
+    def _postbacks(self, raw: RawBatch, frame: pl.DataFrame) -> None:
+        accepted = self._identified(POSTBACKS, raw, frame)
+        self.frames.append(self._journaled(POSTBACKS, accepted))
+
+    def _identified(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the records whose ids are new; account for the others."""
+        with self.stage("deduplicate"):
+            kept = split(frame, self._verdicts(topic, frame))
+            self._duplicates(topic, kept.duplicates)
+            self._conflicts(topic, raw, kept.conflicts)
+        return kept.accepted
 
     def _verdicts(self, topic: str, frame: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
         keys = id_hashes(frame["event_hi"].to_numpy(), frame["event_lo"].to_numpy())
@@ -175,7 +195,7 @@ class _Run:
     def _with_route(self, topic: str, frame: pl.DataFrame) -> pl.DataFrame:
         if topic in TOUCH_TOPICS:
             return frame.with_columns(route=routes(frame["visitor_id"]))
-        if topic == CONVERSIONS:
+        if topic in (CONVERSIONS, POSTBACKS):
             return frame.with_columns(route=transaction_routes(frame["partner"], frame["transaction_id"]))
         return frame
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from schemas.topics import KIND_OF_TOPIC, TOUCH_TOPICS
+from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_touches, put_transactions
 from streams.settings import WorkerSettings
@@ -28,7 +28,7 @@ def restore(
     for state in states.values():
         state.newest = newest
         state.cold_floor = floor if colder else None
-    for topic in TOUCH_TOPICS:
+    for topic in IDENTIFIED_TOPICS:
         _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], numbers, partitions, floor))
     put_touches(states, history.touches(numbers, partitions, floor))
     put_transactions(states, history.transactions(numbers, partitions, floor))

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.ids import route_of, transaction_route
-from schemas.registry import latest_schema
-from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, TOPICS
+from schemas.registry import latest_schema, schema_by_id
+from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, EVENT_TOPICS, KIND_OF_TOPIC, POSTBACKS, TOPICS
 from simulator.checks.reading import Row, Tables, milliseconds, quoted
 from simulator.log import Record
 from simulator.oracle.enrich import Enrichment
@@ -161,7 +161,7 @@ def _journaled(source: SourceResult) -> Comparison:
     """Rows of accepted events and requests: id, all other fields, what follows from them, route and record time."""
     topic = source.line[0]
     fields = [name for name in latest_schema(topic).field_names if name not in _NOT_COMPARED]
-    added = Enrichment._fields if topic != CREDIT_REQUESTS else ()
+    added = Enrichment._fields if topic in EVENT_TOPICS else ()
     columns = {name: _expression(name) for name in ("event_id", *fields, *added, "route", "_record_time")}
 
     def expected(record: Record) -> tuple[Any, ...]:
@@ -177,13 +177,21 @@ def _decoded(record: Record) -> dict[str, Any]:
     schema_id = schema_id_of(record.value)
     assert schema_id is not None, "only records that were decoded before come here"
     assert record.value is not None
-    return decode_body(schema_id, record.value)
+    schema = schema_by_id(schema_id)
+    assert schema is not None, "its id was known"
+    # What an older schema lacks is in the journal as its default.
+    defaults = {
+        field["name"]: field["default"]
+        for field in latest_schema(schema.topic).parsed["fields"]
+        if "default" in field
+    }
+    return defaults | decode_body(schema_id, record.value)
 
 
 def _route(topic: str, decoded: Mapping[str, Any]) -> str:
     if topic == CREDIT_REQUESTS:
         return str(decoded["route"])
-    if topic == CONVERSIONS:
+    if topic in (CONVERSIONS, POSTBACKS):
         return transaction_route(decoded["partner"], decoded["transaction_id"])
     return route_of(decoded["visitor_id"])
 

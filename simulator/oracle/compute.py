@@ -7,7 +7,16 @@ from typing import Any
 
 from schemas.ids import route_of, transaction_route
 from schemas.partitioning import partition_for
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, KIND_OF_TOPIC, LEADS, TOPICS, TOUCH_TOPICS
+from schemas.topics import (
+    CLICKS,
+    CONVERSIONS,
+    CREDIT_REQUESTS,
+    KIND_OF_TOPIC,
+    LEADS,
+    POSTBACKS,
+    TOPICS,
+    TOUCH_TOPICS,
+)
 from simulator.log import Line, Log, Record
 from simulator.oracle.count import Accepted, Transaction, state_of
 from simulator.oracle.credit import LOOKBACK_MS, Journeys, Touch, credits_of
@@ -138,7 +147,7 @@ class _Line:
         return Fate.REJECTED
 
     def _verdict(self, record: Record, fields: Mapping[str, Any], event_id: str) -> Verdict:
-        if self.topic in TOUCH_TOPICS:
+        if self.topic in (*TOUCH_TOPICS, POSTBACKS):
             return self.touch_ids.verdict(event_id, record.time, content_of(fields))
         if self.topic == CONVERSIONS:
             return self.identities.verdict(_identity(fields), content_of(fields))
@@ -160,6 +169,8 @@ class _Line:
             key = fields["partner"], fields["transaction_id"], route
             state = (fields["revision"], fields["moved"], fields["status"], fields["value"], fields["payout"])
             self.oracle.standing[key] = state
+            return
+        if self.topic == POSTBACKS:
             return
         enrichment = self.oracle.enrich(fields)
         self.source.enrichments[record.offset] = enrichment
@@ -191,7 +202,7 @@ class _Line:
 def _route(topic: str, fields: Mapping[str, Any]) -> str:
     if topic == CREDIT_REQUESTS:
         return str(fields["route"])
-    if topic == CONVERSIONS:
+    if topic in (CONVERSIONS, POSTBACKS):
         return transaction_route(fields["partner"], fields["transaction_id"])
     return route_of(fields["visitor_id"])
 

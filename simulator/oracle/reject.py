@@ -6,7 +6,7 @@ from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.ids import ALPHABET, ROUTE_LENGTH
 from schemas.registry import schema_by_id
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS
 
 EARLIEST = 946_684_800_000
 FUTURE_MS = 3_600_000
@@ -22,6 +22,7 @@ REQUIRED = {
     LEADS: ("visitor_id", "lead_id"),
     CONVERSIONS: ("partner", "transaction_id"),
     CREDIT_REQUESTS: ("partner", "transaction_id"),
+    POSTBACKS: ("verdict",),
 }
 LIMITED = (
     "visitor_id",

@@ -17,7 +17,7 @@ from sinks.clickhouse.sql import literal, literals
 TransactionKey = tuple[str, str]
 
 _HOUR = 3_600_000
-_RECORDS = ("impression", "click", "lead", "conversion", "request")
+_RECORDS = ("impression", "click", "lead", "conversion", "request", "postback")
 _TOUCH = (
     "toString(j.kind) AS kind, route, _record_time, event_id, occurred_at, visitor_id, click_id, lead_id, campaign, affiliate, offer, "
     "channel, country, device, bot"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from schemas.topics import TOUCH_TOPICS
+from schemas.topics import IDENTIFIED_TOPICS
 from streams.settings import WorkerSettings
 from streams.state.ids import SeenIds
 from streams.state.requests import Requests
@@ -15,7 +15,7 @@ BACKWARD_MS = 3600 * 1000
 
 @dataclass(slots=True)
 class PartitionState:
-    """Ids seen per touch topic, touches, transactions counted here, requests credited here.
+    """Ids seen per topic of touches and of postbacks, touches, transactions counted here, requests credited here.
 
     ``cold_floor`` is the record time (ms) up to which facts may be in the journal only; None if the journal holds nothing older. ``warm`` are
     the routes whose older facts have been loaded since, ``unresolved`` those of requests in memory whose click or lead is not.
@@ -54,5 +54,8 @@ class PartitionState:
 def empty_partition(settings: WorkerSettings) -> PartitionState:
     """Return a partition that has seen nothing."""
     return PartitionState(
-        {topic: SeenIds(settings.dedup_window_ms, BACKWARD_MS, settings.max_ids) for topic in TOUCH_TOPICS}
+        {
+            topic: SeenIds(settings.dedup_window_ms, BACKWARD_MS, settings.max_ids)
+            for topic in IDENTIFIED_TOPICS
+        }
     )

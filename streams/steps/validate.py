@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS
 from streams.steps.columns import META_SCHEMA, coded, string_lengths
 from streams.steps.plans import latest_plan
 from streams.steps.uuids import parse_uuids
@@ -29,6 +29,7 @@ _REQUIRED = {
     LEADS: ("visitor_id", "lead_id"),
     CONVERSIONS: ("partner", "transaction_id"),
     CREDIT_REQUESTS: ("partner", "transaction_id"),
+    POSTBACKS: ("verdict",),
 }
 _BOUNDED = (
     *("visitor_id", "click_id", "lead_id", "external_id", "partner", "transaction_id"),

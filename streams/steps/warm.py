@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.encoding import encode
 from schemas.ids import mint
-from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, TOPICS
+from schemas.topics import CONVERSIONS, EVENT_TOPICS, TOPICS, TOUCH_TOPICS
 from streams.steps.batch import RawBatch
 from streams.steps.decode import decode
 from streams.steps.enrich import Lookups, enrich
@@ -24,10 +24,11 @@ def warm_up(lookups: Lookups) -> None:
         frame, rejects = decode(_batch(topic))
         frame, broken = validate(topic, frame)
         assert frame.height == 1 and not rejects.height and not broken.height, f"{topic}: the record is valid"
-        partitions(routes(frame["visitor_id"]), 1)
+        if topic in TOUCH_TOPICS:
+            partitions(routes(frame["visitor_id"]), 1)
         if topic == CONVERSIONS:
             transaction_routes(frame["partner"], frame["transaction_id"])
-        if topic != CREDIT_REQUESTS:
+        if topic in EVENT_TOPICS:
             enrich(frame, lookups)
 
 
@@ -39,6 +40,7 @@ def _batch(topic: str) -> RawBatch:
         **dict.fromkeys(("visitor_id", "click_id", "lead_id", "partner", "transaction_id"), visitor),
         **{
             "status": "pending",
+            "verdict": "accepted",
             "revision": 1,
             "route": visitor[:4],
             "user_agent": "Mozilla/5.0 (X11; Linux x86_64)",

@@ -34,6 +34,7 @@ def valid(topic: str, **changes: Any) -> dict[str, Any]:
             "partner": "northnet",
             "transaction_id": "T-1",
             "status": "pending",
+            "verdict": "accepted",
             "revision": 1,
             "route": "abcd",
         },

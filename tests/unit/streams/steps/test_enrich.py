@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.reference import channel_lists
-from schemas.topics import CREDIT_REQUESTS, TOPICS
+from schemas.topics import EVENT_TOPICS
 from streams.steps.decode import decode
 from streams.steps.enrich import Lookups, enrich
 from streams.steps.validate import validate
@@ -128,7 +128,7 @@ def test_types(lookups: Lookups) -> None:
         assert {name: enrich(frame, lookups).schema[name] for name in added} == added
 
 
-@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic != CREDIT_REQUESTS])
+@pytest.mark.parametrize("topic", EVENT_TOPICS)
 def test_every_event_topic_can_be_enriched(topic: str, lookups: Lookups) -> None:
     content: dict[str, Any] = {"user_agent": agents.IPHONE, "referrer": "https://t.co/", "ip": "192.0.2.1"}
     good, _ = validate(topic, decode(batch(topic, [encoded(topic, **content)] * 3))[0])

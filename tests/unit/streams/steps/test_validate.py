@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.encoding import encode
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, TOPICS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS, TOPICS
 from streams.steps.decode import decode
 from streams.steps.validate import AHEAD_MS, EARLIEST_MS, validate
 from tests.unit.streams.steps.records import NOW, UUID, anything, batch, topics, valid
@@ -20,6 +20,7 @@ REQUIRED = {
     LEADS: ["visitor_id", "lead_id"],
     CONVERSIONS: ["partner", "transaction_id"],
     CREDIT_REQUESTS: ["partner", "transaction_id"],
+    POSTBACKS: ["verdict"],
 }
 BOUNDED = [
     "visitor_id",
