@@ -82,7 +82,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _read(context: Context, item: object, received_at: int) -> Event | FieldError:
     try:
-        return read_item(item, received_at, context.settings.email_key, context.minter)
+        return read_item(item, received_at, context.privacy, context.minter)
     except FieldError as error:
         return error
 

@@ -11,6 +11,8 @@ from prometheus_client import Counter
 
 from collector.events import Event, to_record
 from collector.minting import Minter
+from collector.names import own_parameters
+from collector.privacy import Privacy
 from collector.producer import Producer
 from collector.request import Network
 from collector.settings import CollectorSettings
@@ -32,6 +34,7 @@ class Context:
     trusted_proxies: tuple[Network, ...]
     token_digests: tuple[bytes, ...]
     minter: Minter
+    privacy: Privacy
     accepted: Mapping[str, Counter]
 
 
@@ -42,7 +45,10 @@ def make_context(
     trusted = tuple(ip_network(network, strict=False) for network in settings.trusted_proxies)
     digests = tuple(sha256(token.encode()).digest() for token in settings.tokens if token)
     accepted = {kind: metrics.accepted.labels(kind) for kind in map(KIND_OF_TOPIC.__getitem__, EVENT_TOPICS)}
-    return Context(settings, producer, metrics, now, trusted, digests, Minter(), accepted)
+    privacy = Privacy(
+        settings.email_key, settings.phone_region, own_parameters() | frozenset(settings.query_parameters)
+    )
+    return Context(settings, producer, metrics, now, trusted, digests, Minter(), privacy, accepted)
 
 
 async def deliver(context: Context, event: Event) -> None:

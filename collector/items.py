@@ -1,40 +1,41 @@
 """Events of all kinds out of the items of a batch."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from collector import text, values
 from collector.errors import FieldError
 from collector.events import Event
 from collector.minting import Minter
-from collector.privacy import hash_email, truncate_ip
+from collector.privacy import Privacy, hash_email, hash_phone, truncate_ip
 from schemas.ids import route_of
 
 CONVERSION_NAMESPACE = uuid.UUID("6f1c1d56-5f0e-5d0b-9a57-2f4a4c3ab3f1")
-_EMAIL_HASH_LENGTH = 64
+_HASH_LENGTH = 64
 _UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 _SUBS = ("sub1", "sub2", "sub3", "sub4", "sub5")
-_TEXT = ("visitor_id", "campaign", "affiliate", "offer", "creative", *_UTM, "referrer", "landing_url", *_SUBS)
+_URLS = ("referrer", "landing_url")
+_TEXT = ("visitor_id", "campaign", "affiliate", "offer", "creative", *_UTM, *_SUBS)
 _OWN_TEXT: Mapping[str, tuple[str, ...]] = {
     "impression": (),
     "click": ("click_id", "external_id"),
     "lead": ("click_id", "lead_id", "form"),
     "conversion": ("click_id", "lead_id", "partner", "transaction_id", "goal"),
 }
-_COMMON = frozenset(("kind", "event_id", "occurred_at", "ip", "user_agent", "consent", *_TEXT))
+_COMMON = frozenset(("kind", "event_id", "occurred_at", "ip", "user_agent", "consent", *_TEXT, *_URLS))
 _MONEY = ("value", "value_micros", "currency")
 _FIELDS: Mapping[str, frozenset[str]] = {
     "impression": _COMMON,
     "click": _COMMON | {*_OWN_TEXT["click"]},
-    "lead": _COMMON | {*_OWN_TEXT["lead"], "email", "email_hash", *_MONEY},
+    "lead": _COMMON | {*_OWN_TEXT["lead"], "email", "email_hash", "phone", "phone_hash", *_MONEY},
     "conversion": _COMMON
     | {*_OWN_TEXT["conversion"], "status", "status_at", "payout", "payout_micros", *_MONEY},
 }
 Item = Mapping[str, object]
 
 
-def read_item(item: object, received_at: int, email_key: str, minter: Minter) -> Event:
+def read_item(item: object, received_at: int, privacy: Privacy, minter: Minter) -> Event:
     """Return the event that an item of a batch, as JSON gave it, describes.
 
     Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's
@@ -49,10 +50,10 @@ def read_item(item: object, received_at: int, email_key: str, minter: Minter) ->
     unknown = next((name for name in item if name not in _FIELDS[kind]), None)
     if unknown is not None:
         raise FieldError(unknown[: text.IDENTIFIER_BYTES], f"is not a field of a {kind}", "unknown_field")
-    record = _common(kind, item, received_at)
+    record = _common(kind, item, received_at, privacy)
     if kind == "conversion":
         return Event(kind, _conversion(item, record, received_at))
-    return Event(kind, _touch(kind, item, record, email_key, minter))
+    return Event(kind, _touch(kind, item, record, privacy, minter))
 
 
 def _text(item: Item, name: str) -> str:
@@ -64,7 +65,7 @@ def _text(item: Item, name: str) -> str:
     return value
 
 
-def _common(kind: str, item: Item, received_at: int) -> dict[str, Any]:
+def _common(kind: str, item: Item, received_at: int, privacy: Privacy) -> dict[str, Any]:
     record: dict[str, Any] = {
         "received_at": received_at,
         "ip": _network(_text(item, "ip")),
@@ -75,6 +76,8 @@ def _common(kind: str, item: Item, received_at: int) -> dict[str, Any]:
     }
     for name in (*_TEXT, *_OWN_TEXT[kind]):
         record[name] = text.clean(name, value) if (value := _text(item, name)) else ""
+    for name in _URLS:
+        record[name] = text.url(name, _text(item, name), privacy.query_parameters)
     return record
 
 
@@ -90,7 +93,7 @@ def _time(item: Item, name: str, default: int, received_at: int) -> int:
     return default if value is None else values.time_ms(name, value, received_at)
 
 
-def _touch(kind: str, item: Item, record: dict[str, Any], email_key: str, minter: Minter) -> dict[str, Any]:
+def _touch(kind: str, item: Item, record: dict[str, Any], privacy: Privacy, minter: Minter) -> dict[str, Any]:
     record["event_id"] = record["event_id"] or minter.event_id()
     if not record["visitor_id"]:
         named_click = record.get("click_id", "")
@@ -99,20 +102,21 @@ def _touch(kind: str, item: Item, record: dict[str, Any], email_key: str, minter
     if own_id and not record[own_id]:
         record[own_id] = minter.mint(route_of(record["visitor_id"]))
     if kind == "lead":
-        record["email_hash"] = _email_hash(item, email_key)
+        record["email_hash"] = _hash(item, "email", lambda address: hash_email(address, privacy.key))
+        record["phone_hash"] = _hash(item, "phone", lambda number: hash_phone(number, privacy))
         record["value"] = _amount(item, "value") or 0
         record["currency"] = values.currency(_text(item, "currency"), record["value"])
     return record
 
 
-def _email_hash(item: Item, key: str) -> str:
-    address, given = _text(item, "email"), _text(item, "email_hash")
-    if address and given:
-        raise FieldError("email_hash", "stands beside email; send one of them")
-    if address:
-        return hash_email(address, key)
-    if given and (len(given) != _EMAIL_HASH_LENGTH or not set(given) <= set("0123456789abcdef")):
-        raise FieldError("email_hash", "is not 64 lower-case hexadecimal digits")
+def _hash(item: Item, name: str, hashed: Callable[[str], str]) -> str:
+    value, given = _text(item, name), _text(item, f"{name}_hash")
+    if value and given:
+        raise FieldError(f"{name}_hash", f"stands beside {name}; send one of them")
+    if value:
+        return hashed(value)
+    if given and (len(given) != _HASH_LENGTH or not set(given) <= set("0123456789abcdef")):
+        raise FieldError(f"{name}_hash", "is not 64 lower-case hexadecimal digits")
     return given
 
 

@@ -10,18 +10,24 @@ from collector import values
 from collector.context import Context, deliver
 from collector.errors import FieldError, Refusal
 from collector.events import Event
-from collector.links import CLICK_PARAMETER, check_target, choose_target, expand, with_parameters
+from collector.links import (
+    CLICK_PARAMETER,
+    LEAD_PARAMETER,
+    check_target,
+    choose_target,
+    expand,
+    with_parameters,
+)
 from collector.live import answer_headers
-from collector.privacy import hash_email
+from collector.privacy import hash_email, hash_phone
 from collector.request import Request, Response, header, json_response, read_body, read_query
 from collector.text import clean
 from collector.touches import live_touch, parameters
 from schemas.ids import route_of
 
-LEAD_PARAMETER = "funnel_lead"
 MAX_BODY_BYTES = 1 << 16
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
-_OWN = ("lead_id", "form", "email", "value", "currency")
+_OWN = ("lead_id", "form", "email", "phone", "value", "currency")
 
 
 async def lead(context: Context, request: Request) -> Response:
@@ -89,9 +95,8 @@ def _event(context: Context, request: Request, fields: Mapping[str, str]) -> tup
     for name in ("click_id", "lead_id", "form"):
         record[name] = clean(name, fields[name]) if name in fields else ""
     record["lead_id"] = record["lead_id"] or context.minter.mint(route_of(record["visitor_id"]))
-    record["email_hash"] = (
-        hash_email(fields["email"], context.settings.email_key) if "email" in fields else ""
-    )
+    record["email_hash"] = hash_email(fields["email"], context.privacy.key) if "email" in fields else ""
+    record["phone_hash"] = hash_phone(fields["phone"], context.privacy) if "phone" in fields else ""
     record["value"] = values.micros("value", fields["value"]) if "value" in fields else 0
     record["currency"] = values.currency(fields.get("currency", ""), record["value"])
     return Event("lead", record), is_new

@@ -21,6 +21,7 @@ from collector.errors import FieldError
 from collector.text import URL_BYTES
 
 CLICK_PARAMETER = "funnel_click"
+LEAD_PARAMETER = "funnel_lead"
 _CONTEXT = "funnel-link-v1\n"
 MACROS = frozenset(
     (

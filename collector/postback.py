@@ -83,7 +83,7 @@ def decide(
         if moment in fields:
             fields[moment] = _milliseconds(fields[moment])
     item = {"kind": "conversion", "partner": partner.name, **fields}
-    return partner, read_item(item, received_at, context.settings.email_key, context.minter)
+    return partner, read_item(item, received_at, context.privacy, context.minter)
 
 
 async def _decide(context: Context, request: Request) -> tuple[Call, Decision]:

@@ -1,11 +1,14 @@
-"""What keeps people out of the log: addresses cut, e-mails hashed with a key, personal data in free text
-taken out."""
+"""What keeps people out of the log: addresses cut, e-mails and telephone numbers hashed with a key, query parameters kept by a list,
+personal data in free text taken out."""
 
 import hashlib
 import hmac
 import re
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import phonenumbers
 
 from collector.errors import FieldError
 
@@ -24,6 +27,50 @@ _IPV4 = re.compile(r"(?<!\d)(?<!\d\.)(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(
 _IPV6 = re.compile(rf"(?<![\w:])(?:[0-9A-Fa-f]{{0,4}}{_COLON}){{2,7}}[0-9A-Fa-f]{{0,4}}(?![\w:])")
 _PHONE = re.compile(r"(?:\+|%(?:25)*2[Bb])\d(?:(?:[ ().-]|%(?:25)*20)?\d){7,14}(?!\d)")
 _LONGEST_LOCAL = 192
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://|//)[^/]*@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What an operator decides. The key does not show in ``repr``.
+
+    ``key``: of the hashes of e-mail addresses and telephone numbers; without it both are refused. ``phone_region``: the country (ISO 3166-1
+    alpha-2) whose numbers may be written without their country code; empty: none. ``query_parameters``: names (lower case) of the parameters that
+    a recorded URL keeps.
+    """
+
+    key: str = field(default="", repr=False)
+    phone_region: str = ""
+    query_parameters: frozenset[str] = frozenset()
+
+
+def hash_phone(number: str, privacy: Privacy) -> str:
+    """Return the keyed hash (HMAC-SHA256, hex) of a telephone number in its international form (E.164).
+
+    Raises FieldError where ``number`` has no form of one, or where there is no key to hash it with.
+    """
+    try:
+        parsed = phonenumbers.parse(number, privacy.phone_region or None)
+    except phonenumbers.NumberParseException as error:
+        raise FieldError("phone", "is not a telephone number with its country code") from error
+    if not phonenumbers.is_possible_number(parsed):
+        raise FieldError("phone", "is not a telephone number that can be")
+    if not privacy.key:
+        raise FieldError("phone", "this collector has no key to hash telephone numbers with; send phone_hash")
+    normal = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return hmac.new(privacy.key.encode(), f"phone {normal}".encode(), hashlib.sha256).hexdigest()
+
+
+def recorded_url(url: str, kept: frozenset[str]) -> str:
+    """Return ``url`` without user name, without fragment, and with those parameters of its query alone that are in ``kept``."""
+    base, _, _ = url.partition("#")
+    path, _, query = base.partition("?")
+    if "@" in path:
+        path = _USER.sub(r"\1", path, count=1)
+    if not query:
+        return path
+    pairs = "&".join(pair for pair in query.split("&") if pair.partition("=")[0].lower() in kept)
+    return f"{path}?{pairs}" if pairs else path
 
 
 def hash_email(address: str, key: str) -> str:

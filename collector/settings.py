@@ -10,12 +10,13 @@ from collector.partners import Partner
 class CollectorSettings:
     """All that the collector can be told. Secrets do not show in ``repr``.
 
-    ``tokens``: bearer tokens of ``POST /events``; without one that door is shut. ``email_key``: key of the
-    e-mail hash; without it items with an ``email`` are refused. ``link_keys``: the keys that may have signed
-    a redirect target (several while they are rotated). ``links``: configured redirect targets by name, as
-    ``collector.links.load_links`` returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is
-    believed. ``partners``: those that may send postbacks, as ``collector.partners.load_partners`` returns them; a signature's
-    time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0: no metrics are served.
+    ``tokens``: bearer tokens of ``POST /events``; without one that door is shut. ``email_key``: key of the hashes of e-mail addresses and
+    telephone numbers; without it both are refused. ``phone_region``: the country whose numbers may come without their country code.
+    ``query_parameters``: names (lower case) that recorded URLs keep beside those we know. ``link_keys``: the keys that may have signed a
+    redirect target (several while they are rotated). ``links``: configured redirect targets by name, as ``collector.links.load_links``
+    returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``partners``: those that may send postbacks, as
+    ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0:
+    no metrics are served.
     """
 
     bootstrap: str
@@ -26,6 +27,8 @@ class CollectorSettings:
     topic_prefix: str = ""
     tokens: tuple[str, ...] = field(default=(), repr=False)
     email_key: str = field(default="", repr=False)
+    phone_region: str = ""
+    query_parameters: tuple[str, ...] = ()
     link_keys: tuple[str, ...] = field(default=(), repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
     partners: Mapping[str, Partner] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from collector.errors import FieldError
-from collector.privacy import is_personal, scrub
+from collector.privacy import is_personal, recorded_url, scrub
 
 IDENTIFIER_BYTES = 256
 SHORT_BYTES = 512
@@ -61,6 +61,12 @@ def clean(name: str, value: str) -> str:
     return value
 
 
+def url(name: str, value: str, kept: frozenset[str]) -> str:
+    """Return the URL ``value`` of the field ``name`` as it may go into an event: of its query the parameters ``kept``. Raises FieldError."""
+    plain(name, value, RULES[name].limit)
+    return scrub(recorded_url(value, kept))
+
+
 def plain(name: str, value: str, limit: int) -> str:
     """Return ``value`` if it is UTF-8 text of at most ``limit`` bytes without control characters. Raises
     FieldError."""
@@ -103,10 +109,9 @@ def user_agent(value: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def browser_url(value: str) -> str:
-    """Return a URL that a browser sent by itself, without control characters and personal data, cut to what
-    fits."""
-    return scrub(printable(value).encode()[:URL_BYTES].decode(errors="ignore"))
+def browser_url(value: str, kept: frozenset[str]) -> str:
+    """Return a URL that a browser sent by itself as it may go into an event, without control characters, cut to what fits."""
+    return scrub(recorded_url(printable(value), kept).encode()[:URL_BYTES].decode(errors="ignore"))
 
 
 def printable(value: str) -> str:

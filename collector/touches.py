@@ -11,16 +11,12 @@ from collector.errors import FieldError
 from collector.events import Event
 from collector.links import with_parameters
 from collector.minting import Minter
+from collector.names import DIMENSIONS, UTM, ad_click_ids
 from collector.privacy import scrub
 from collector.request import Request, client_network, header, read_cookie, read_query
 from schemas.ids import is_minted, route_of
-from schemas.reference import channel_lists
 
 COOKIE = "fv"
-UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
-_DIMENSIONS = frozenset(
-    ("campaign", "affiliate", "offer", "creative", *UTM, "sub1", "sub2", "sub3", "sub4", "sub5")
-)
 _OTHERS = (
     "event_id",
     "visitor_id",
@@ -39,18 +35,9 @@ _UTM_PARAMETERS = {name: name for name in UTM}
 
 
 @cache
-def ad_click_ids() -> tuple[str, ...]:
-    """Return the parameters that hold an advertising system's click id, those of search first."""
-    lists = channel_lists()
-    return tuple(
-        name for kind in ("search", "social", "display") for name in sorted(lists[f"{kind}_click_ids"])
-    )
-
-
-@cache
 def parameters() -> Mapping[str, str]:
     """Return the query parameters that live endpoints know, and the field that each stands for."""
-    return {name: name for name in (*_DIMENSIONS, *_OTHERS, *ad_click_ids())} | _ALIASES
+    return {name: name for name in (*DIMENSIONS, *_OTHERS, *ad_click_ids())} | _ALIASES
 
 
 def impression(context: Context, request: Request, query: Mapping[str, str]) -> tuple[Event, bool]:
@@ -63,7 +50,12 @@ def impression(context: Context, request: Request, query: Mapping[str, str]) -> 
 def click(context: Context, request: Request, query: Mapping[str, str], target: str) -> tuple[Event, bool]:
     """Return the click that a redirect to ``target`` reports, and whether its visitor is new. Raises
     FieldError."""
-    record, is_new = live_touch(context, request, query, query.get("landing_url") or text.browser_url(target))
+    record, is_new = live_touch(
+        context,
+        request,
+        query,
+        query.get("landing_url") or text.browser_url(target, context.privacy.query_parameters),
+    )
     given = query.get("click_id")
     record["click_id"] = (
         text.clean("click_id", given) if given else context.minter.mint(route_of(record["visitor_id"]))
@@ -94,12 +86,14 @@ def live_touch(
         "event_id": text.event_id(query["event_id"]) if "event_id" in query else context.minter.event_id(),
         "occurred_at": request.received_at,
         "visitor_id": visitor_id,
-        "referrer": _referrer(request, query),
-        "landing_url": text.clean("landing_url", landing_url) if landing_url else "",
+        "referrer": _referrer(request, query, context.privacy.query_parameters),
+        "landing_url": text.url("landing_url", landing_url, context.privacy.query_parameters)
+        if landing_url
+        else "",
         "consent": consent,
     }
     for name, value in query.items():
-        if name in _DIMENSIONS:
+        if name in DIMENSIONS:
             record[name] = text.clean(name, value)
     if "utm_" in landing_url and not any(name in query for name in UTM):
         record |= _utm_of(record["landing_url"])
@@ -125,11 +119,11 @@ def _visitor(
     return minter.mint(route_of(named) if is_minted(named) else None), may_remember
 
 
-def _referrer(request: Request, query: Mapping[str, str]) -> str:
+def _referrer(request: Request, query: Mapping[str, str], kept: frozenset[str]) -> str:
     if "referrer" in query:
-        return text.clean("referrer", query["referrer"])
+        return text.url("referrer", query["referrer"], kept)
     sent = header(request, b"referer")
-    return text.browser_url(sent) if sent else ""
+    return text.browser_url(sent, kept) if sent else ""
 
 
 def _utm_of(landing_url: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ SETTINGS: dict[str, Any] = {
     "bootstrap": "nowhere",
     "tokens": ("other", TOKEN),
     "email_key": "pepper",
+    "query_parameters": ("sku", "lang", "id"),
     "link_keys": ("retired-key", LINK_KEY),
     "links": {"shop": "https://shop.example/buy?lang=en#top"},
 }

@@ -1,11 +1,15 @@
 """What may not reach the log."""
 
+import hashlib
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.errors import FieldError
 from collector.links import sign
-from collector.privacy import is_personal, scrub, truncate_ip
+from collector.privacy import Privacy, hash_phone, is_personal, recorded_url, scrub, truncate_ip
 from tests.unit.collector.support import LINK_KEY, Collector, field_of
 
 
@@ -96,6 +100,74 @@ def test_wherever_it_stands_it_is_found(before: str, personal: str, after: str) 
 def test_once_is_enough_for_any_text(text: str) -> None:
     once = scrub(text)
     assert scrub(once) == once
+
+
+KEPT = frozenset(("utm_source", "sku"))
+
+
+@pytest.mark.parametrize(
+    ("url", "recorded"),
+    [
+        (
+            "https://shop.example/a?utm_source=x&token=secret&sku=7",
+            "https://shop.example/a?utm_source=x&sku=7",
+        ),
+        ("https://shop.example/a?SKU=7&&sku", "https://shop.example/a?SKU=7&sku"),
+        ("https://shop.example/a?token=secret", "https://shop.example/a"),
+        ("https://shop.example/a#access_token=secret", "https://shop.example/a"),
+        ("https://shop.example/#/a?sku=7", "https://shop.example/"),
+        ("https://jane:secret@shop.example/a@b", "https://shop.example/a@b"),
+        ("https://shop.example?q=a@b", "https://shop.example"),
+        ("//jane@shop.example/", "//shop.example/"),
+        ("not a url", "not a url"),
+        ("", ""),
+    ],
+)
+def test_a_recorded_url_keeps_the_parameters_on_the_list(url: str, recorded: str) -> None:
+    assert recorded_url(url, KEPT) == recorded
+
+
+@given(st.text(alphabet="ab?&=#@/:.%"))
+def test_what_is_recorded_stays_as_it_is(url: str) -> None:
+    once = recorded_url(url, frozenset("a"))
+    assert recorded_url(once, frozenset("a")) == once
+    names = [pair.partition("=")[0] for pair in once.partition("?")[2].split("&") if pair]
+    assert set(names) <= {"a"} and "#" not in once
+
+
+@pytest.mark.parametrize(
+    "number", ["+49 170 1234567", "+49 (0)170-123 45 67", "0170/1234567", "tel:+49-170-1234567"]
+)
+def test_one_telephone_number_has_one_hash(number: str) -> None:
+    digest = hmac.new(b"pepper", b"phone +491701234567", hashlib.sha256).hexdigest()
+    assert hash_phone(number, Privacy("pepper", "DE")) == digest
+
+
+@pytest.mark.parametrize(
+    "number", ["", "call me", "0170 1234567", "+49", "+49 1", "12345", "+99912345678901234567890", "\ud800"]
+)
+def test_what_is_no_telephone_number_is_refused(number: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        hash_phone(number, Privacy("pepper"))
+    assert caught.value.field == "phone"
+
+
+def test_without_a_key_a_telephone_number_is_refused() -> None:
+    with pytest.raises(FieldError, match="no key"):
+        hash_phone("+49 170 1234567", Privacy())
+
+
+def test_a_telephone_number_goes_no_further_than_its_hash() -> None:
+    collector = Collector()
+    digest = hmac.new(b"pepper", b"phone +491701234567", hashlib.sha256).hexdigest()
+    assert collector.call("POST", "/lead", data={"phone": "+49 170 1234567"}).status_code == 200
+    assert collector.post([{"kind": "lead", "phone": "+491701234567"}]).status_code == 200
+    assert collector.post([{"kind": "lead", "phone_hash": digest}]).status_code == 200
+    assert [content["phone_hash"] for _, content in collector.sent] == [digest] * 3
+    assert (
+        field_of(collector.post([{"kind": "lead", "phone": "+491701234567", "phone_hash": digest}]))
+        == "phone_hash"
+    )
 
 
 SECRETS = ("jane.doe@mail.example", "203.0.113.77", "+4917012345678")

@@ -13,6 +13,7 @@ from collector.errors import FieldError
 from collector.events import to_record
 from collector.items import read_item
 from collector.minting import Minter
+from collector.privacy import Privacy
 from schemas.ids import route_of, transaction_route
 from tests.unit.collector.support import NOW, Collector, decode
 
@@ -110,7 +111,7 @@ def test_an_accepted_item_is_no_reject(item: dict[str, Any]) -> None:
     if item["kind"] == "conversion":
         item = {"partner": "p", "transaction_id": "t", "status": "pending"} | item
     try:
-        event = read_item(item, NOW, "key", Minter())
+        event = read_item(item, NOW, Privacy("key"), Minter())
     except FieldError:
         return
     record = to_record(event, "")
