@@ -217,6 +217,69 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
     run_top(console, urls or _running(values).metrics, once)
 
 
+BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
+
+
+def _base(values: dict[str, Any], base: str) -> str:
+    return base.rstrip("/") or f"http://{values['host']}:{values['port']}"
+
+
+@funnel.command()
+@click.argument("target")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@BASE
+@click.pass_obj
+def link(values: dict[str, Any], target: str, parameters: tuple[str, ...], base: str) -> None:
+    """Print the tracking link to TARGET: a URL, which is signed, or a name from the links file."""
+    from deploy.senders import link as link_to
+    from deploy.senders import pairs
+
+    click.echo(link_to(collector_settings(values), _base(values, base), target, pairs(parameters)))
+
+
+@funnel.group()
+def postback() -> None:
+    """Set up partners' postbacks and try them out."""
+
+
+@postback.command("url")
+@click.argument("partner")
+@BASE
+@click.pass_obj
+def postback_url(values: dict[str, Any], partner: str, base: str) -> None:
+    """Print the URL to hand to PARTNER."""
+    from deploy.senders import partner_of, template
+
+    click.echo(template(partner_of(collector_settings(values), partner), _base(values, base)))
+
+
+@postback.command("test")
+@click.argument("partner")
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where it would come from.")
+@click.option("--token", is_flag=True, help="Prove it by token, not by signature.")
+@click.option("--send", is_flag=True, help="Send it to the collector; without this nothing is sent.")
+@BASE
+@click.pass_obj
+def postback_test(
+    values: dict[str, Any],
+    partner: str,
+    parameters: tuple[str, ...],
+    address: str,
+    token: bool,
+    send: bool,
+    base: str,
+) -> None:
+    """Say what the collector makes of a postback of PARTNER with these parameters of its own; exit 1 where it refuses."""
+    from deploy.senders import pairs, try_postback
+
+    settings = collector_settings(values)
+    good = try_postback(
+        settings, partner, pairs(parameters), token, address, _base(values, base) if send else ""
+    )
+    sys.exit(0 if good else 1)
+
+
 def main() -> NoReturn:
     """Entry point: known errors in one line, exit 2 for settings, 1 for the rest."""
     try:
@@ -235,13 +298,24 @@ def main() -> NoReturn:
 
 def _known_errors() -> tuple[type[Exception], ...]:
     """What can go wrong outside of this program; anything else is a fault of ours and shows where."""
+    from httpx import HTTPError
+
     from deploy.embedded.supervise import ChildFailed
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
     from sinks.clickhouse.errors import ClickHouseError, MigrationError
     from streams.broker import KafkaAway, TopicsError
 
-    return ChildFailed, KafkaFailed, NotAcknowledged, ClickHouseError, MigrationError, KafkaAway, TopicsError
+    return (
+        HTTPError,
+        ChildFailed,
+        KafkaFailed,
+        NotAcknowledged,
+        ClickHouseError,
+        MigrationError,
+        KafkaAway,
+        TopicsError,
+    )
 
 
 def _fail(error: Exception, status: int) -> NoReturn:
