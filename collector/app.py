@@ -5,8 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from prometheus_client import Counter
+
 from collector.batch import events
-from collector.context import Context, make_context
+from collector.context import Context, check_rate, make_context
 from collector.errors import FieldError, Refusal, Unavailable
 from collector.lead import lead
 from collector.live import pixel, redirect
@@ -19,6 +21,7 @@ from collector.request import (
     Response,
     Scope,
     Send,
+    client_address,
     error_response,
     json_response,
     read_request,
@@ -32,11 +35,12 @@ _log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """An endpoint and the methods it takes; ``name`` is its label in metrics."""
+    """An endpoint and the methods it takes; ``name`` is its label in metrics. ``is_limited``: it counts against the caller's rate."""
 
     methods: tuple[str, ...]
     name: str
     endpoint: Endpoint
+    is_limited: bool = True
 
 
 async def healthz(_context: Context, _request: Request) -> Response:
@@ -57,8 +61,8 @@ ROUTES: Mapping[str, Route] = {
     "/lead": Route(("POST",), "lead", lead),
     "/postback": Route(("GET", "POST"), "postback", postback),
     "/events": Route(("POST",), "events", events),
-    "/healthz": Route(("GET",), "healthz", healthz),
-    "/readyz": Route(("GET",), "readyz", readyz),
+    "/healthz": Route(("GET",), "healthz", healthz, is_limited=False),
+    "/readyz": Route(("GET",), "readyz", readyz, is_limited=False),
 }
 
 
@@ -81,6 +85,8 @@ def create_app(
     """
     context = make_context(settings, producer, metrics, now)
     seconds = {route.name: metrics.request_seconds.labels(route.name) for route in ROUTES.values()}
+    answers = Answers(metrics)
+    limits_addresses = settings.rate_per_address > 0
     under_way = 0
     metrics.inflight.set_function(lambda: under_way)
 
@@ -94,17 +100,37 @@ def create_app(
         try:
             if route is None or scope["method"] not in route.methods:
                 raise _not_served(route)
-            response = await route.endpoint(context, read_request(scope, receive, context.now(), tail))
+            request = read_request(scope, receive, context.now(), tail, settings.read_seconds)
+            if limits_addresses and route.is_limited:
+                check_rate(context.address_rates, client_address(request, context.trusted_proxies))
+            response = await route.endpoint(context, request)
         except Exception as error:
             response = _failure(context, scope, error)
         under_way -= 1
         if route is not None:
             seconds[route.name].observe(time.perf_counter() - started)
+        answers.count(route.name if route is not None else "", response.status)
         response.headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
 
     return app
+
+
+class Answers:
+    """Counts answers by endpoint and status; looking a label up takes longer than counting."""
+
+    def __init__(self, metrics: CollectorMetrics) -> None:
+        self._metrics = metrics
+        self._known: dict[tuple[str, int], Counter] = {}
+
+    def count(self, endpoint: str, status: int) -> None:
+        """Count one answer; ``endpoint`` is empty for a path that is not served."""
+        counter = self._known.get((endpoint, status))
+        if counter is None:
+            counter = self._metrics.answers.labels(endpoint, str(status))
+            self._known[endpoint, status] = counter
+        counter.inc()
 
 
 def _not_served(route: Route | None) -> Refusal:
@@ -128,5 +154,6 @@ def _failure(context: Context, scope: Scope, failure: Exception) -> Response:
         retry_after: Header = (b"retry-after", str(context.settings.retry_after_seconds).encode())
         return error_response(503, "broker", "has not acknowledged the event; send it again", (retry_after,))
     except Exception:
-        _log.exception("%s %s failed", scope["method"], scope["path"])
+        # As ASCII with escapes: what callers put into a path cannot begin a line of the log.
+        _log.exception("%s %s failed", ascii(scope["method"]), ascii(scope["path"]))
         return error_response(500, "server", "failed; the event may be lost")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NoReturn
 
-from collector.context import Context
+from collector.context import Context, check_rate
 from collector.errors import FieldError, Refusal, Unavailable
 from collector.events import Event, to_record
 from collector.items import read_item
@@ -30,7 +30,7 @@ async def events(context: Context, request: Request) -> Response:
     ``{"error": {"index", "field", "message"}}``, or ``{"event_id", "status": "unavailable"}``. Raises
     Refusal, FieldError for the batch as a whole.
     """
-    authorise(header(request, b"authorization"), context.token_digests)
+    check_rate(context.key_rates, authorise(header(request, b"authorization"), context.token_digests))
     batch = parse_batch(
         await read_body(request, context.settings.max_body_bytes), context.settings.max_events
     )
@@ -47,9 +47,9 @@ async def events(context: Context, request: Request) -> Response:
     return _answer(context, items, len(acknowledged), all(acknowledged))
 
 
-def authorise(value: str, token_digests: tuple[bytes, ...]) -> None:
-    """Check an Authorization header against the SHA-256 of the tokens, in constant time. Raises Refusal
-    (401)."""
+def authorise(value: str, token_digests: tuple[bytes, ...]) -> str:
+    """Check an Authorization header against the SHA-256 of the tokens, in constant time, and return the one that it has, in hexadecimal
+    digits. Raises Refusal (401)."""
     scheme, _, token = value.partition(" ")
     given = sha256(token.strip().encode()).digest()
     known = False
@@ -60,13 +60,16 @@ def authorise(value: str, token_digests: tuple[bytes, ...]) -> None:
         raise Refusal(
             401, "authorization", "is not the bearer token of a sender", "unauthorized", (challenge,)
         )
+    return given.hex()
 
 
 def parse_batch(body: bytes, max_events: int) -> list[object]:
     """Return the items of a body: a JSON list, or an object with the list ``events``. Raises FieldError."""
     try:
         content = json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise FieldError("body", "nests too deep", "body") from error
+    except ValueError as error:
         raise FieldError("body", "is not JSON", "body") from error
     items: Any = content.get("events") if isinstance(content, dict) else content
     if not isinstance(items, list) or not items:

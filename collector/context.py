@@ -1,6 +1,7 @@
 """What every endpoint works with, made once."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from ipaddress import ip_network
 
 from prometheus_client import Counter
 
+from collector.errors import Refusal
 from collector.events import Event, to_record
 from collector.minting import Minter
 from collector.names import own_parameters
 from collector.privacy import Privacy
 from collector.producer import Producer
-from collector.request import Network
+from collector.rates import Rates
+from collector.request import Header, Network
 from collector.settings import CollectorSettings
 from schemas.metrics import CollectorMetrics
 from schemas.topics import EVENT_TOPICS, KIND_OF_TOPIC
@@ -35,6 +38,8 @@ class Context:
     token_digests: tuple[bytes, ...]
     minter: Minter
     privacy: Privacy
+    address_rates: Rates
+    key_rates: Rates
     accepted: Mapping[str, Counter]
 
 
@@ -48,7 +53,27 @@ def make_context(
     privacy = Privacy(
         settings.email_key, settings.phone_region, own_parameters() | frozenset(settings.query_parameters)
     )
-    return Context(settings, producer, metrics, now, trusted, digests, Minter(), privacy, accepted)
+    return Context(
+        settings,
+        producer,
+        metrics,
+        now,
+        trusted,
+        digests,
+        Minter(),
+        privacy,
+        Rates(settings.rate_per_address),
+        Rates(settings.rate_per_key),
+        accepted,
+    )
+
+
+def check_rate(rates: Rates, key: str) -> None:
+    """Count a request of ``key``. Raises Refusal (429) with the seconds to wait where it is too many."""
+    wait = rates.wait(key, time.monotonic())
+    if wait:
+        retry_after: Header = (b"retry-after", str(math.ceil(wait)).encode())
+        raise Refusal(429, "rate", "is higher than this collector takes from you", "rate", (retry_after,))
 
 
 async def deliver(context: Context, event: Event) -> None:

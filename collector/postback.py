@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from collector.context import Context, deliver_postback
+from collector.context import Context, check_rate, deliver_postback
 from collector.errors import FieldError, Refusal
 from collector.events import Event
 from collector.items import read_item
@@ -55,7 +55,7 @@ async def postback(context: Context, request: Request) -> Response:
     """``GET`` and ``POST /postback``: record what a partner reports.
 
     200 with the conversion's event id, which follows from partner, transaction and status; 400 naming the field, or 403, with the id of the row
-    that says so. Raises Unavailable: neither is certain, the partner sends it again.
+    that says so. Raises Unavailable: neither is certain, the partner sends it again; Refusal (429), which leaves no row.
     """
     call, decision = await _decide(context, request)
     postback_id = context.minter.event_id()
@@ -75,6 +75,7 @@ def decide(
     if partner is None:
         raise FieldError("partner", "is not known here", "partner")
     authenticate(partner, claim, received_at, context.settings.postback_tolerance_seconds)
+    check_rate(context.key_rates, name)
     fields: dict[str, object] = {**expand(partner, call.parameters)}
     signed_at = int(claim.time) * 1000 if claim.signature else received_at
     # Sent again, byte by byte, it is the same event with the same content.
@@ -96,6 +97,8 @@ async def _decide(context: Context, request: Request) -> tuple[Call, Decision]:
             context, request.query_string, call, _claim(context, request, call), request.received_at
         )
     except (FieldError, Refusal) as error:
+        if error.reason == "rate":
+            raise
         return call, Decision(None, error)
     return call, Decision(event, None)
 

@@ -1,7 +1,9 @@
 """What arrives and what is answered, as plain values; and the reading of queries, cookies, addresses and
 bodies."""
 
+import asyncio
 import json
+import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -41,14 +43,25 @@ class Request:
     received_at: int
     tail: str = ""
     method: str = "GET"
+    read_seconds: float = 10.0
 
 
-def read_request(scope: Scope, receive: Receive, received_at: int, tail: str = "") -> Request:
+def read_request(
+    scope: Scope, receive: Receive, received_at: int, tail: str = "", read_seconds: float = 10.0
+) -> Request:
     """Return the request of an ASGI http scope."""
     headers = scope["headers"]
     peer = scope.get("client") or ("", 0)
     return Request(
-        scope["query_string"], headers, dict(headers), peer[0], receive, received_at, tail, scope["method"]
+        scope["query_string"],
+        headers,
+        dict(headers),
+        peer[0],
+        receive,
+        received_at,
+        tail,
+        scope["method"],
+        read_seconds,
     )
 
 
@@ -127,8 +140,34 @@ def _is_within(text: str, networks: Iterable[Network]) -> bool:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body. Raises Refusal (413) past ``limit`` bytes, and (400) where the client went away before
-    its end."""
+    """Return the body, decompressed. Raises Refusal: 413 past ``limit`` bytes, also decompressed; 408 where its end takes longer than
+    ``read_seconds``; 400 where the client went away before it; 415 for an encoding other than gzip. Raises FieldError."""
+    encoding = header(request, b"content-encoding").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise Refusal(415, "content-encoding", "is not gzip", "content_type")
+    try:
+        async with asyncio.timeout(request.read_seconds):
+            body = await _read_body(request, limit)
+    except TimeoutError:
+        close: Header = (b"connection", b"close")
+        raise Refusal(408, "body", f"took longer than {request.read_seconds:g} s", "slow", (close,)) from None
+    return _decompressed(body, limit) if encoding == "gzip" else body
+
+
+def _decompressed(body: bytes, limit: int) -> bytes:
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = decompressor.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise FieldError("body", "is not gzip", "body") from error
+    if len(content) > limit:
+        raise _too_large(limit)
+    if not decompressor.eof or decompressor.unused_data:
+        raise FieldError("body", "is not one whole gzip stream", "body")
+    return content
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
     announced = request.headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from collector.app import App, create_app
 from collector.kafka import KafkaProducer
+from collector.quiet import Sampled
 from collector.settings import CollectorSettings
 from schemas.metrics import CollectorMetrics
 from schemas.topics import EVENT_TOPICS, POSTBACKS
 
 CONNECTIONS = 4096
+HEAD_BYTES = 1 << 16
+"""Of a request's head; the longest URL that is taken has 4 KiB, its encoding at most three times that."""
 GARBAGE_THRESHOLD = 20_000
 _log = logging.getLogger(__name__)
 
@@ -44,24 +48,27 @@ async def _serve(settings: CollectorSettings) -> None:
     topics = [settings.topic_prefix + topic for topic in (*EVENT_TOPICS, POSTBACKS)]
     producer = KafkaProducer(settings, topics)
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
+    logging.getLogger("collector.app").addFilter(Sampled())
     # What is there by now stays, and requests make no cycles: the garbage collector need not look so often.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     with _metrics_endpoint(settings, registry):
-        await serve_app(app, settings.host, settings.port)
+        await serve_app(app, settings.host, settings.port, settings.read_seconds)
         await asyncio.wait_for(producer.close(), settings.drain_seconds)
 
 
-async def serve_app(app: App, host: str, port: int) -> None:
+async def serve_app(app: App, host: str, port: int, read_seconds: float = 10.0) -> None:
     """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered
     first."""
     _check_address(host, port)
+    head_ms = round(read_seconds * 1000)
     server = Server(
         app,
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=head_ms, max_buffer_size=HEAD_BYTES),
         websockets=False,
         backlog=CONNECTIONS,
         log_enabled=False,

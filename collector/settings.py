@@ -16,7 +16,8 @@ class CollectorSettings:
     redirect target (several while they are rotated). ``links``: configured redirect targets by name, as ``collector.links.load_links``
     returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``partners``: those that may send postbacks, as
     ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0:
-    no metrics are served.
+    no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``, ``rate_per_key``: requests
+    a second from one client address, and with one token or of one partner; 0: no limit.
     """
 
     bootstrap: str
@@ -37,6 +38,9 @@ class CollectorSettings:
     cookie_secure: bool = True
     max_body_bytes: int = 1 << 20
     max_events: int = 1000
+    read_seconds: float = 10.0
+    rate_per_address: float = 0.0
+    rate_per_key: float = 0.0
     ack_wait_seconds: float = 5.0
     retry_after_seconds: int = 1
     linger_ms: float = 2.0

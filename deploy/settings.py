@@ -69,6 +69,16 @@ def _seconds(name: str, default: float, meaning: str) -> Setting:
     return Setting(name, "seconds", parse, str(default), meaning)
 
 
+def _rate(name: str, default: float, meaning: str) -> Setting:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not 0 <= value < 10**9:
+            raise ValueError("must be 0 or more")
+        return value
+
+    return Setting(name, "number a second", parse, str(default), meaning)
+
+
 def _flag(name: str, default: bool, meaning: str) -> Setting:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
@@ -157,6 +167,11 @@ SETTINGS: tuple[Setting, ...] = (
     _number("postback_tolerance_seconds", 300, "How far a postback's signed time may be from ours.", 1, 3600),
     _networks("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
     _flag("cookie_secure", True, "Set the visitor cookie for HTTPS only."),
+    _seconds("read_seconds", 10.0, "How long the head of a request, and its body, may take to arrive."),
+    _rate("rate_per_address", 200, "Requests a second that the collector takes from one address (0: any)."),
+    _rate(
+        "rate_per_key", 200, "Requests a second with one token of POST /events, or of one partner (0: any)."
+    ),
     _seconds("ack_wait_seconds", 5.0, "How long the collector waits for the broker before it answers 503."),
     _text("group", "funnel", "Consumer group of the workers."),
     _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
@@ -224,6 +239,9 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         trusted_proxies=values["trusted_proxies"],
         cookie_secure=values["cookie_secure"],
         ack_wait_seconds=values["ack_wait_seconds"],
+        read_seconds=values["read_seconds"],
+        rate_per_address=values["rate_per_address"],
+        rate_per_key=values["rate_per_key"],
     )
 
 

@@ -16,6 +16,7 @@ class CollectorMetrics:
     rejected: Counter
     unavailable: Counter
     postbacks: Counter
+    answers: Counter
     request_seconds: Histogram
     produce_seconds: Histogram
     inflight: Gauge
@@ -45,6 +46,12 @@ class CollectorMetrics:
                 "funnel_collector_postbacks",
                 "Calls of partners' servers, each of which has left a row, by verdict and reason.",
                 ["verdict", "reason"],
+                registry=registry,
+            ),
+            answers=Counter(
+                "funnel_collector_answers",
+                "Requests answered, by endpoint (empty: a path that is not served) and HTTP status.",
+                ["endpoint", "status"],
                 registry=registry,
             ),
             request_seconds=Histogram(

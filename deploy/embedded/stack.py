@@ -72,6 +72,9 @@ class Stack:
             "EMAIL_KEY": known["email_key"],
             "LINK_KEYS": known["link_key"],
             "COOKIE_SECURE": "0",
+            # Everything comes from this machine.
+            "RATE_PER_ADDRESS": "0",
+            "RATE_PER_KEY": "0",
             "HOST": "127.0.0.1",
             "PORT": str(self.port or free_port()),
             "DATA_DIR": str(self.directory),
