@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy.private import write_private
 
 FILE = "secrets.json"
-NAMES = ("clickhouse_password", "token", "email_key", "link_key")
+NAMES = ("clickhouse_password", "token", "email_key", "link_key", "postback_secret")
 
 
 def embedded_secrets(directory: Path) -> dict[str, str]:

@@ -8,10 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
+from collector.partners import load_partners
 from deploy.progress import bar
 from simulator.acknowledged import append_acknowledged
 from simulator.generate import generate
 from simulator.mess import Mess
+from simulator.requests import POSTBACK_FIELDS
 from simulator.send import CollectorTarget, Sent, send_to_collector, send_to_kafka
 
 
@@ -49,12 +51,24 @@ def simulate(
                 url or f"http://{values['host']}:{values['port']}",
                 token=next(iter(values["tokens"]), ""),
                 link_key=next(iter(values["link_keys"]), ""),
+                partner_secrets=_partner_secrets(values),
             )
             sent = asyncio.run(send_to_collector(items, target, values["kafka"], advance))
     _say(console, events, sent, time.monotonic() - started)
     if acknowledged is not None:
         append_acknowledged(acknowledged, sent.acknowledged)
     return sent
+
+
+def _partner_secrets(values: Mapping[str, Any]) -> dict[str, str]:
+    """The newest secrets of the partners that name things as simulated ones do."""
+    partners = load_partners(Path(values["partners_file"])) if values["partners_file"] else {}
+    plain = {name: f"{{{name}}}" for name in POSTBACK_FIELDS}
+    return {
+        name: partner.secrets[-1]
+        for name, partner in partners.items()
+        if partner.secrets and plain.items() <= partner.fields.items()
+    }
 
 
 def _say(console: Console, events: int, sent: Sent, seconds: float) -> None:

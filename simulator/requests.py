@@ -4,12 +4,19 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from simulator.items import Item
 
 _NOT_SENT = frozenset(("received_at",))
 _MICROS = ("value", "payout")
+POSTBACK_FIELDS = (
+    *("transaction_id", "status", "click_id", "lead_id", "visitor_id", "goal", "value", "payout", "currency"),
+    *("occurred_at", "status_at", "campaign", "affiliate", "offer", "creative"),
+)
+"""What a simulated partner reports, under these names."""
 _DIMENSIONS = (
     "campaign",
     "affiliate",
@@ -63,6 +70,26 @@ def hit(item: Item, link_key: str) -> Hit | None:
     if record["external_id"]:
         parameters["external_id"] = record["external_id"]
     return Hit("/c", parameters, headers)
+
+
+def postback(item: Item, secrets: Mapping[str, str], now: float) -> Hit | None:
+    """Return ``item`` as the call of its partner's server at ``now`` (seconds since 1970), None if it has no such form.
+
+    ``secrets``: by partner. Its event's id is then the one that follows from partner, transaction and status.
+    """
+    record = item.record
+    if item.kind != "conversion" or item.mess or item.has_twin or item.direct is not None:
+        return None
+    if record["partner"] not in secrets:
+        return None
+    sent = {"partner": record["partner"]}
+    for name in POSTBACK_FIELDS:
+        if record[name] not in ("", None):
+            sent[name] = str(Decimal(record[name]) / 1_000_000) if name in _MICROS else str(record[name])
+    query, at = urlencode(sent), str(int(now))
+    text = f"funnel-postback-v1\n{sent['partner']}\n{at}\n{query}\n"
+    proof = hmac.new(secrets[sent["partner"]].encode(), text.encode(), hashlib.sha256).hexdigest()
+    return Hit("/postback", {**sent, "ts": at, "sig": proof}, {"user-agent": "northnet-postback/2.1"})
 
 
 def signature(target: str, key: str) -> str:

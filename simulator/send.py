@@ -5,7 +5,8 @@ until it is or time is up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ import httpx
 
 from simulator.items import Item, prepared
 from simulator.kafka import Sender, partitions_of
-from simulator.requests import Hit, batch_entry, hit
+from simulator.requests import Hit, batch_entry, hit, postback
 
 Progress = Callable[[int], None]
 EVENT_ID = "X-Funnel-Event-Id"
@@ -27,7 +28,8 @@ _NO_PROXY = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": No
 
 @dataclass(frozen=True, slots=True)
 class CollectorTarget:
-    """A collector. ``token`` is one of its senders', ``link_key`` signs redirects (empty: none are sent).
+    """A collector. ``token`` is one of its senders', ``link_key`` signs redirects (empty: none are sent),
+    ``partner_secrets`` (by partner) postbacks at the time that ``clock`` gives, in seconds since 1970.
 
     ``hit_every``: of that many items that can, one goes as a browser's request; 0: none. ``patience_seconds``: how long an
     unacknowledged event is tried again.
@@ -36,6 +38,8 @@ class CollectorTarget:
     url: str
     token: str = field(repr=False)
     link_key: str = field(default="", repr=False)
+    partner_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clock: Callable[[], float] = time.time
     batch: int = 250
     concurrency: int = 6
     hit_every: int = 25
@@ -175,13 +179,17 @@ class _Courier:
     def _divided(self, items: Sequence[Item]) -> tuple[list[tuple[Item, Hit]], list[Item]]:
         hits, rest = [], []
         for item in items:
-            request = hit(item, self._target.link_key) if self._target.hit_every else None
+            request = self._request(item) if self._target.hit_every else None
             self._fit += request is not None
             if request is None or self._fit % self._target.hit_every or not self._may_go(request):
                 rest.append(item)
             else:
                 hits.append((item, request))
         return hits, rest
+
+    def _request(self, item: Item) -> Hit | None:
+        target = self._target
+        return hit(item, target.link_key) or postback(item, target.partner_secrets, target.clock())
 
     def _may_go(self, request: Hit) -> bool:
         return request.path != "/c" or bool(self._target.link_key)

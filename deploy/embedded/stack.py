@@ -9,11 +9,14 @@ from pathlib import Path
 
 import httpx
 
+from collector.partners import FIELDS
 from deploy.embedded.broker import Broker
 from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.supervise import Child, ChildFailed, free_port
+from deploy.private import write_private
 from deploy.secrets import embedded_secrets
 from deploy.settings import PREFIX
+from simulator.catalog import PARTNERS
 
 READY_SECONDS = 90.0
 
@@ -81,12 +84,23 @@ class Stack:
         }
         if PREFIX + "LINKS_FILE" not in self.environ:
             self._settings["LINKS_FILE"] = str(self._links())
+        if PREFIX + "PARTNERS_FILE" not in self.environ:
+            self._settings["PARTNERS_FILE"] = str(self._partners(known["postback_secret"]))
 
     def _links(self) -> Path:
         """Return the links file in the data directory: there at the first start with one link to try, and the user's to change."""
         path = self.directory / "links.json"
         if not path.exists():
             path.write_text(json.dumps({"home": "https://example.com/?campaign={campaign}"}) + "\n")
+        return path
+
+    def _partners(self, secret: str) -> Path:
+        """Return the partners file in the data directory: there at the first start with the simulator's partners, and the user's to change."""
+        path = self.directory / "partners.json"
+        if not path.exists():
+            described = {"fields": {name: f"{{{name}}}" for name in FIELDS}, "secrets": [secret]}
+            partners = dict.fromkeys(sorted(set(PARTNERS)), described)
+            write_private(path, json.dumps(partners, indent=1) + "\n")
         return path
 
     def settings(self, **more: str) -> dict[str, str]:

@@ -6,11 +6,13 @@ from collections import Counter
 import httpx
 import pytest
 
+from collector.partners import Partner
 from collector.producer import MemoryProducer
+from simulator.catalog import PARTNERS
 from simulator.generate import generate
 from simulator.items import Item
 from simulator.mess import Mess
-from simulator.requests import batch_entry, hit, signature
+from simulator.requests import POSTBACK_FIELDS, batch_entry, hit, signature
 from simulator.send import CollectorTarget, NotAcknowledged, Sent, send_to_collector
 from tests.unit.collector.support import LINK_KEY, NOW, TOKEN, Collector, decode
 
@@ -39,23 +41,47 @@ def made() -> list[Item]:
     return list(generate(3, EVENTS, NOW, Mess(), run="run"))
 
 
+SECRETS = dict.fromkeys(set(PARTNERS), "sixteen-characters")
+FIELDS = {name: f"{{{name}}}" for name in POSTBACK_FIELDS}
+
+
+def collector_with_partners() -> Collector:
+    return Collector(
+        partners={name: Partner(name, FIELDS, secrets=(secret,)) for name, secret in SECRETS.items()}
+    )
+
+
 def sent_through(collector: Collector, transport: httpx.AsyncBaseTransport, **settings: float) -> Sent:
-    target = CollectorTarget("http://collector", TOKEN, LINK_KEY, batch=40, hit_every=5, **settings)  # type: ignore[arg-type]
+    target = CollectorTarget(
+        "http://collector",
+        TOKEN,
+        LINK_KEY,
+        SECRETS,
+        lambda: NOW / 1000,
+        batch=40,
+        hit_every=5,
+        **settings,  # type: ignore[arg-type]
+    )
     return asyncio.run(send_to_collector(made(), target, None, transport=transport))
 
 
 def test_everything_is_acknowledged_and_nothing_refused() -> None:
-    collector = Collector()
+    collector = collector_with_partners()
     network = Flaky(collector)
     sent = sent_through(collector, network)
-    expected = {item.record["event_id"].lower(): item.kind for item in made() if item.direct is None}
-    assert sent.acknowledged == expected
+    arrived = Counter(
+        content["event_id"] for record, content in collector.sent if record.topic != "postbacks"
+    )
+    named = {item.record["event_id"].lower(): item.kind for item in made() if item.direct is None}
+    by_postback = {event_id for event_id in arrived if event_id.lower() not in named}
+    assert len(by_postback) > 1
+    assert Counter(sent.acknowledged.values()) == Counter(named.values())
+    assert sent.acknowledged.keys() == {event_id.lower() for event_id in arrived}
     assert sent.refused == []
     assert sent.retries > 0
     assert network.paths["/i.gif"] > 10
     assert network.paths["/c"] > 10
-    arrived = Counter(decode(record)["event_id"] for record in collector.producer.records)
-    assert set(expected) == {event_id.lower() for event_id in arrived}
+    assert network.paths["/postback"] >= len(by_postback)
     assert max(arrived.values()) > 1, "a lost answer means sending again, under the same id"
 
 
