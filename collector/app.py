@@ -12,6 +12,7 @@ from collector.context import Context, check_rate, make_context
 from collector.errors import FieldError, Refusal, Unavailable
 from collector.lead import lead
 from collector.live import pixel, redirect
+from collector.openapi import document
 from collector.postback import postback
 from collector.producer import Producer
 from collector.request import (
@@ -55,12 +56,18 @@ async def readyz(context: Context, _request: Request) -> Response:
     return json_response(503, {"status": "waiting for the broker and its topics"})
 
 
+async def openapi(_context: Context, _request: Request) -> Response:
+    """``GET /openapi.json``: what is served here."""
+    return json_response(200, document())
+
+
 ROUTES: Mapping[str, Route] = {
     "/i.gif": Route(("GET",), "pixel", pixel),
     "/c": Route(("GET",), "click", redirect),
     "/lead": Route(("POST",), "lead", lead),
     "/postback": Route(("GET", "POST"), "postback", postback),
     "/events": Route(("POST",), "events", events),
+    "/openapi.json": Route(("GET",), "openapi", openapi),
     "/healthz": Route(("GET",), "healthz", healthz, is_limited=False),
     "/readyz": Route(("GET",), "readyz", readyz, is_limited=False),
 }

@@ -25,7 +25,7 @@ _OWN_TEXT: Mapping[str, tuple[str, ...]] = {
 }
 _COMMON = frozenset(("kind", "event_id", "occurred_at", "ip", "user_agent", "consent", *_TEXT, *_URLS))
 _MONEY = ("value", "value_micros", "currency")
-_FIELDS: Mapping[str, frozenset[str]] = {
+FIELDS: Mapping[str, frozenset[str]] = {
     "impression": _COMMON,
     "click": _COMMON | {*_OWN_TEXT["click"]},
     "lead": _COMMON | {*_OWN_TEXT["lead"], "email", "email_hash", "phone", "phone_hash", *_MONEY},
@@ -45,9 +45,9 @@ def read_item(item: object, received_at: int, privacy: Privacy, minter: Minter) 
     if not isinstance(item, Mapping):
         raise FieldError("events", "is not an object")
     kind = item.get("kind")
-    if not isinstance(kind, str) or kind not in _FIELDS:
+    if not isinstance(kind, str) or kind not in FIELDS:
         raise FieldError("kind", "is not one of impression, click, lead, conversion")
-    unknown = next((name for name in item if name not in _FIELDS[kind]), None)
+    unknown = next((name for name in item if name not in FIELDS[kind]), None)
     if unknown is not None:
         raise FieldError(unknown[: text.IDENTIFIER_BYTES], f"is not a field of a {kind}", "unknown_field")
     record = _common(kind, item, received_at, privacy)
