@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from collector.partners import load_partners
 from collector.server import run
 from collector.settings import CollectorSettings
 from deploy.embedded.supervise import free_port
@@ -87,5 +88,13 @@ class CollectorProcess:
         return self.process.wait(READY_SECONDS)
 
 
+def settings_of(text: str) -> CollectorSettings:
+    """Return the settings that a JSON object holds; ``partners_file`` names a file of partners."""
+    content = json.loads(text)
+    partners_file = content.pop("partners_file", "")
+    partners = load_partners(Path(partners_file)) if partners_file else {}
+    return CollectorSettings(**content, partners=partners)
+
+
 if __name__ == "__main__":
-    run(CollectorSettings(**json.loads(sys.argv[1])))
+    run(settings_of(sys.argv[1]))
