@@ -67,5 +67,5 @@ def test_every_column_of_a_view_has_a_plain_name(migrated: Connection) -> None:
         "SELECT table, name FROM system.columns WHERE database = currentDatabase() "
         "AND table IN (SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View')"
     )
-    assert len({table for table, _ in rows}) == 10
+    assert len({table for table, _ in rows}) >= 10
     assert [row for row in rows if row[1].startswith("_") or "." in row[1]] == []
