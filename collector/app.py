@@ -50,9 +50,10 @@ async def healthz(_context: Context, _request: Request) -> Response:
 
 
 async def readyz(context: Context, _request: Request) -> Response:
-    """``GET /readyz``: 200 if the broker answers and has the topics, else 503."""
-    if await context.producer.ready():
-        return json_response(200, {"status": "ready"})
+    """``GET /readyz``: 200 if an event would be kept, by the broker (which then has the topics) or by the spool;
+    else 503."""
+    if keeper := await context.producer.ready():
+        return json_response(200, {"status": "ready", "kept_by": keeper})
     return json_response(503, {"status": "waiting for the broker and its topics"})
 
 

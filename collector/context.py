@@ -77,7 +77,7 @@ def check_rate(rates: Rates, key: str) -> None:
 
 
 async def deliver(context: Context, event: Event) -> None:
-    """Return once the broker has the event. Raises Unavailable."""
+    """Return once the event is kept. Raises Unavailable."""
     started = time.perf_counter()
     await context.producer.send(to_record(event, context.settings.topic_prefix))
     context.metrics.produce_seconds.observe(time.perf_counter() - started)

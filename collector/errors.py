@@ -3,7 +3,9 @@
 Exception
 ├── FieldError     a value breaks a rule: 400, or an error of one item of a batch
 ├── Refusal        the request as a whole is refused, with its own HTTP status
-└── Unavailable    the broker has not acknowledged: 503, try again
+├── Unavailable    neither the broker nor the spool has it: 503, try again
+│   └── Undeliverable  the broker refuses this very record, and always will
+└── SpoolError     the spool's directory cannot be used: the collector does not start
 """
 
 
@@ -40,3 +42,16 @@ class Refusal(Exception):
 class Unavailable(Exception):
     """A record was not acknowledged in time or could not be queued. Whether it arrives all the same is
     unknown."""
+
+
+class Undeliverable(Unavailable):
+    """The broker refuses the record for what it is, so sending it again is of no use."""
+
+
+class SpoolError(Exception):
+    """The spool in ``directory`` cannot be used."""
+
+    def __init__(self, directory: object, problem: str) -> None:
+        super().__init__(f"the spool {directory}: {problem}")
+        self.directory = directory
+        self.problem = problem

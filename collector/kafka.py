@@ -7,14 +7,14 @@ at a time, every millisecond while records are under way: no thread of ours, no 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import confluent_kafka
 
-from collector.errors import Unavailable
-from collector.producer import SentRecord
+from collector.errors import Unavailable, Undeliverable
+from collector.producer import Keeper, SentRecord
 from collector.settings import CollectorSettings
 
 POLL_SECONDS = 0.001
@@ -22,7 +22,22 @@ METADATA_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 QUIET_SECONDS = 10.0
 STUCK_WAITS = 2
+REFUSALS = (
+    confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE,
+    confluent_kafka.KafkaError.INVALID_RECORD,
+    confluent_kafka.KafkaError.INVALID_TIMESTAMP,
+)
+"""Errors that say something of the record (or of others in its batch) and nothing of the broker."""
 _log = logging.getLogger(__name__)
+
+Lost = Callable[[SentRecord, asyncio.Future[None], Unavailable], None]
+"""What becomes of a record that Kafka has not acknowledged. Called once or more, while its future is not done."""
+
+
+def fail(_record: SentRecord, future: asyncio.Future[None], failure: Unavailable) -> None:
+    """Tell whoever waits for the record that it is not kept."""
+    future.set_exception(failure)
+    future.exception()
 
 
 class KafkaProducer:
@@ -38,7 +53,7 @@ class KafkaProducer:
         self._topics = frozenset(topics)
         self._ack_wait = settings.ack_wait_seconds
         self._loop = asyncio.get_running_loop()
-        self._under_way: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._under_way: deque[tuple[float, asyncio.Future[None], SentRecord, Lost]] = deque()
         self._polling = False
         self._logged_at = -QUIET_SECONDS
         self._config["error_cb"] = self._on_error
@@ -47,8 +62,8 @@ class KafkaProducer:
         self._failing_since: float | None = None
         self._waiting = self._loop.create_task(self._await_topics())
 
-    def send(self, record: SentRecord) -> asyncio.Future[None]:
-        """See Producer."""
+    def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
+        """See Producer. ``lost`` gets the record if it is not acknowledged."""
         if not self._has_topics:
             raise Unavailable("the broker or its topics are not there yet")
         future: asyncio.Future[None] = self._loop.create_future()
@@ -58,31 +73,31 @@ class KafkaProducer:
                 value=record.value,
                 key=record.key,
                 timestamp=record.timestamp,
-                on_delivery=partial(_delivered, future),
+                on_delivery=partial(self._delivered, future, record, lost),
             )
         except BufferError as error:
             raise Unavailable("the queue is full") from error
         except confluent_kafka.KafkaException as error:
             if error.args[0].code() == confluent_kafka.KafkaError._FATAL:
                 self._replace(error.args[0].str())
-            raise Unavailable(str(error)) from error
-        self._under_way.append((self._loop.time() + self._ack_wait, future))
+            raise _failure(error.args[0]) from error
+        self._under_way.append((self._loop.time() + self._ack_wait, future, record, lost))
         if not self._polling:
             self._polling = True
             self._loop.call_later(POLL_SECONDS, self._poll)
         return future
 
-    async def ready(self) -> bool:
+    async def ready(self) -> Keeper:
         """See Producer."""
         try:
             metadata = await self._loop.run_in_executor(
                 None, partial(self._client.list_topics, timeout=METADATA_SECONDS)
             )
         except confluent_kafka.KafkaException:
-            return False
+            return Keeper.NOBODY
         is_ready = self._topics.issubset(metadata.topics)
         self._has_topics |= is_ready
-        return is_ready
+        return Keeper.BROKER if is_ready else Keeper.NOBODY
 
     async def close(self) -> None:
         """See Producer."""
@@ -102,16 +117,33 @@ class KafkaProducer:
         under_way = self._under_way
         now = self._loop.time()
         while under_way and (under_way[0][1].done() or under_way[0][0] <= now):
-            self._settle(under_way.popleft()[1], now)
+            _, future, record, lost = under_way.popleft()
+            if not future.done():
+                self._failed(now)
+                lost(record, future, Unavailable("not acknowledged in time"))
         self._polling = bool(under_way)
         if self._polling:
             self._loop.call_later(POLL_SECONDS, self._poll)
 
-    def _settle(self, future: asyncio.Future[None], now: float) -> None:
-        _fail(future, "not acknowledged in time")
-        if future.cancelled() or future.exception() is None:
+    def _delivered(
+        self,
+        future: asyncio.Future[None],
+        record: SentRecord,
+        lost: Lost,
+        error: confluent_kafka.KafkaError | None,
+        _message: confluent_kafka.Message,
+    ) -> None:
+        if error is None:
             self._failing_since = None
-        elif self._failing_since is None:
+            if not future.done():
+                future.set_result(None)
+            return
+        self._failed(self._loop.time())
+        if not future.done():
+            lost(record, future, _failure(error))
+
+    def _failed(self, now: float) -> None:
+        if self._failing_since is None:
             self._failing_since = now
         elif now - self._failing_since > STUCK_WAITS * self._ack_wait and self._waiting.done():
             self._failing_since = now
@@ -154,16 +186,5 @@ def _configuration(settings: CollectorSettings) -> dict[str, Any]:
     }
 
 
-def _delivered(
-    future: asyncio.Future[None], error: confluent_kafka.KafkaError | None, _message: confluent_kafka.Message
-) -> None:
-    if error is not None:
-        _fail(future, error.str())
-    elif not future.done():
-        future.set_result(None)
-
-
-def _fail(future: asyncio.Future[None], text: str) -> None:
-    if not future.done():
-        future.set_exception(Unavailable(text))
-        future.exception()
+def _failure(error: confluent_kafka.KafkaError) -> Unavailable:
+    return Undeliverable(error.str()) if error.code() in REFUSALS else Unavailable(error.str())

@@ -1,11 +1,12 @@
 """The door to the log, and a stand-in for it in memory.
 
-Both give the same promise: the future of a record is done when the broker has it, or fails with Unavailable
-within the wait.
+All producers give the same promise: the future of a record is done when it is kept (by the broker, or by the
+spool on this machine's disk), or fails with Unavailable within the wait.
 """
 
 import asyncio
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from collector.errors import Unavailable
@@ -20,18 +21,26 @@ class SentRecord(NamedTuple):
     timestamp: int
 
 
+class Keeper(StrEnum):
+    """Who would keep a record that came now. NOBODY is false."""
+
+    NOBODY = ""
+    BROKER = "broker"
+    SPOOL = "spool"
+
+
 class Producer(Protocol):
     """What the application needs of Kafka. To be used from one event loop only."""
 
     def send(self, record: SentRecord) -> asyncio.Future[None]:
-        """Queue a record. The future is done once all in-sync replicas have it; it fails with Unavailable
-        otherwise.
+        """Queue a record. The future is done once all in-sync replicas have it, or once it is synced to the
+        spool; it fails with Unavailable otherwise.
 
         Raises Unavailable at once where the queue is full.
         """
 
-    async def ready(self) -> bool:
-        """Return whether the broker answers and has the topics."""
+    async def ready(self) -> Keeper:
+        """Return who would keep a record: the broker if it answers and has the topics."""
 
     async def close(self) -> None:
         """Wait, within limits, until no record is under way, then let go of the connection."""
@@ -61,9 +70,9 @@ class MemoryProducer:
             loop.call_soon(self._acknowledge, future, record)
         return future
 
-    async def ready(self) -> bool:
+    async def ready(self) -> Keeper:
         """See Producer."""
-        return not self.away
+        return Keeper.NOBODY if self.away else Keeper.BROKER
 
     async def close(self) -> None:
         """See Producer."""

@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from granian.constants import HTTPModes, Interfaces
@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 
 from collector.app import App, create_app
 from collector.kafka import KafkaProducer
+from collector.producer import Producer
 from collector.quiet import Sampled
 from collector.settings import CollectorSettings
-from schemas.metrics import CollectorMetrics
+from collector.spool.producer import SpoolingProducer, open_spool
+from schemas.metrics import CollectorMetrics, SpoolMetrics
 from schemas.topics import EVENT_TOPICS, POSTBACKS
 
 CONNECTIONS = 4096
@@ -31,8 +33,8 @@ _log = logging.getLogger(__name__)
 def run(settings: CollectorSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and return.
 
-    Raises OSError naming the address where a port cannot be bound. The broker may be away: requests get 503 until it is
-    there.
+    Raises OSError naming the address where a port cannot be bound, SpoolError. The broker may be away: without a spool
+    requests get 503 until it is there.
     """
     asyncio.run(_serve(settings))
 
@@ -46,7 +48,7 @@ async def _serve(settings: CollectorSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     topics = [settings.topic_prefix + topic for topic in (*EVENT_TOPICS, POSTBACKS)]
-    producer = KafkaProducer(settings, topics)
+    producer = make_producer(settings, topics, registry)
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
     logging.getLogger("collector.app").addFilter(Sampled())
     # What is there by now stays, and requests make no cycles: the garbage collector need not look so often.
@@ -55,6 +57,17 @@ async def _serve(settings: CollectorSettings) -> None:
     with _metrics_endpoint(settings, registry):
         await serve_app(app, settings.host, settings.port, settings.read_seconds)
         await asyncio.wait_for(producer.close(), settings.drain_seconds)
+
+
+def make_producer(
+    settings: CollectorSettings, topics: Sequence[str], registry: CollectorRegistry
+) -> Producer:
+    """Return the producer over Kafka, with a spool behind it where the settings name one. Raises SpoolError."""
+    if not settings.spool_dir:
+        return KafkaProducer(settings, topics)
+    metrics = SpoolMetrics.create(registry)
+    spool = open_spool(settings, metrics)
+    return SpoolingProducer(KafkaProducer(settings, topics), spool, settings, metrics, now_ms)
 
 
 async def serve_app(app: App, host: str, port: int, read_seconds: float = 10.0) -> None:

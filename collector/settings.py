@@ -18,6 +18,8 @@ class CollectorSettings:
     ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0:
     no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``, ``rate_per_key``: requests
     a second from one client address, and with one token or of one partner; 0: no limit.
+    ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
+    ``spool_segment_bytes``; empty: nowhere, they get 503.
     """
 
     bootstrap: str
@@ -46,3 +48,6 @@ class CollectorSettings:
     linger_ms: float = 2.0
     queue_messages: int = 100_000
     drain_seconds: float = 10.0
+    spool_dir: str = ""
+    spool_max_bytes: int = 1 << 30
+    spool_segment_bytes: int = 8 << 20

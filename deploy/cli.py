@@ -300,6 +300,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     """What can go wrong outside of this program; anything else is a fault of ours and shows where."""
     from httpx import HTTPError
 
+    from collector.errors import SpoolError
     from deploy.embedded.supervise import ChildFailed
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
@@ -315,6 +316,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         MigrationError,
         KafkaAway,
         TopicsError,
+        SpoolError,
     )
 
 

@@ -173,6 +173,12 @@ SETTINGS: tuple[Setting, ...] = (
         "rate_per_key", 200, "Requests a second with one token of POST /events, or of one partner (0: any)."
     ),
     _seconds("ack_wait_seconds", 5.0, "How long the collector waits for the broker before it answers 503."),
+    _text(
+        "spool_dir",
+        "",
+        "Folder where the collector keeps events while the broker is away, of its own for each; empty: it answers 503.",
+    ),
+    _number("spool_max_bytes", 1 << 30, "Most that the spool takes on disk; full, it answers 503.", 1 << 20),
     _text("group", "funnel", "Consumer group of the workers."),
     _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
     _number("flush_rows", 50_000, "Records at which a flush is due.", 1),
@@ -242,6 +248,8 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         read_seconds=values["read_seconds"],
         rate_per_address=values["rate_per_address"],
         rate_per_key=values["rate_per_key"],
+        spool_dir=values["spool_dir"],
+        spool_max_bytes=values["spool_max_bytes"],
     )
 
 

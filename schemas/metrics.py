@@ -27,7 +27,7 @@ class CollectorMetrics:
         return cls(
             accepted=Counter(
                 "funnel_collector_accepted",
-                "Events that the broker has acknowledged.",
+                "Events that are kept: acknowledged by the broker, or synced to the spool.",
                 ["kind"],
                 registry=registry,
             ),
@@ -39,7 +39,7 @@ class CollectorMetrics:
             ),
             unavailable=Counter(
                 "funnel_collector_unavailable",
-                "Requests answered 503 because the broker had not acknowledged in time.",
+                "Requests answered 503 because neither the broker nor the spool had the event in time.",
                 registry=registry,
             ),
             postbacks=Counter(
@@ -63,12 +63,60 @@ class CollectorMetrics:
             ),
             produce_seconds=Histogram(
                 "funnel_collector_produce_seconds",
-                "From handing an event to the producer to the broker's acknowledgement.",
+                "From handing an event to the producer to its acknowledgement.",
                 buckets=_REQUEST_BUCKETS,
                 registry=registry,
             ),
             inflight=Gauge(
                 "funnel_collector_inflight_requests", "Requests that are being answered.", registry=registry
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolMetrics:
+    """Metrics of a collector's spool; not there without one."""
+
+    in_use: Gauge
+    records: Gauge
+    bytes: Gauge
+    age_seconds: Gauge
+    failing: Gauge
+    spooled: Counter
+    drained: Counter
+    damaged: Counter
+    sync_seconds: Histogram
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+
+        def counter(name: str, help_text: str, *labels: str) -> Counter:
+            return Counter(f"funnel_collector_spool_{name}", help_text, labels, registry=registry)
+
+        def gauge(name: str, help_text: str) -> Gauge:
+            return Gauge(f"funnel_collector_spool_{name}", help_text, registry=registry)
+
+        return cls(
+            in_use=gauge(
+                "in_use", "Whether events go to disk (1) because Kafka did not acknowledge in time."
+            ),
+            records=gauge("records", "Events on disk that Kafka has not acknowledged yet."),
+            bytes=gauge("bytes", "Bytes on disk, files set aside included: at the bound, answers are 503."),
+            age_seconds=gauge("age_seconds", "Age of the oldest event that is only on disk, 0 without one."),
+            failing=gauge("failing", "Whether the newest write failed (1): a full or broken disk."),
+            spooled=counter("spooled_records", "Events acknowledged because they are on disk."),
+            drained=counter("drained_records", "Events from disk that Kafka has acknowledged."),
+            damaged=counter(
+                "damaged",
+                "What was not whole: torn (an unfinished write, cut off at the start), corrupt or refused (set aside).",
+                "reason",
+            ),
+            sync_seconds=Histogram(
+                "funnel_collector_spool_sync_seconds",
+                "One fsync: all events that wait share it.",
+                buckets=_REQUEST_BUCKETS,
+                registry=registry,
             ),
         )
 

@@ -86,6 +86,8 @@ class Stack:
             self._settings["LINKS_FILE"] = str(self._links())
         if PREFIX + "PARTNERS_FILE" not in self.environ:
             self._settings["PARTNERS_FILE"] = str(self._partners(known["postback_secret"]))
+        if PREFIX + "SPOOL_DIR" not in self.environ:
+            self._settings["SPOOL_DIR"] = str(self.directory / "spool")
 
     def _links(self) -> Path:
         """Return the links file in the data directory: there at the first start with one link to try, and the user's to change."""

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from schemas.metrics import CollectorMetrics, FrontMetrics, WorkerMetrics
+from schemas.metrics import CollectorMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
-GROUPS = (CollectorMetrics, WorkerMetrics, FrontMetrics)
+GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, FrontMetrics)
 # What a label may be: names from code or configuration, never ids, which would make a series each.
 LABELS = {"kind", "reason", "endpoint", "topic", "stage", "rollup", "operation", "table"}
 FOREIGN_UNITS = {

@@ -1,0 +1,93 @@
+"""The records of a segment as bytes, and what can be read of a segment that is torn or damaged. Pure.
+
+A record is a head (magic, length of the body, CRC-32 of the body, CRC-32 of the head itself) and a body (record
+time, topic, key, value). The head has a checksum of its own, so that a wrong length is not believed. Both start
+from the segment's salt: what somebody wrote into an event, or what an older file left in a block of the disk,
+is not taken for a record of this segment.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+from zlib import crc32
+
+from collector.producer import SentRecord
+
+MAGIC = b"FSP1"
+_HEAD = struct.Struct(">4sII")
+_CHECKSUM = struct.Struct(">I")
+_BODY = struct.Struct(">qHH")
+HEAD_BYTES = _HEAD.size + _CHECKSUM.size
+
+
+class Span(NamedTuple):
+    """Bytes of a segment from ``start`` up to ``end``: one whole record, or damage."""
+
+    start: int
+    end: int
+    is_whole: bool
+
+
+def frame(record: SentRecord, salt: int) -> bytes:
+    """Return ``record`` as it stands in a segment with this salt (32 bits)."""
+    topic = record.topic.encode()
+    body = _BODY.pack(record.timestamp, len(topic), len(record.key)) + topic + record.key + record.value
+    head = _HEAD.pack(MAGIC, len(body), crc32(body, salt))
+    return head + _CHECKSUM.pack(crc32(head, salt)) + body
+
+
+def unframe(data: bytes, span: Span) -> SentRecord:
+    """Return the record in a whole span of ``data``."""
+    at = span.start + HEAD_BYTES
+    timestamp, topic_bytes, key_bytes = _BODY.unpack_from(data, at)
+    topic = at + _BODY.size
+    key = topic + topic_bytes
+    value = key + key_bytes
+    return SentRecord(data[topic:key].decode(), data[key:value], data[value : span.end], timestamp)
+
+
+def spans(data: bytes, salt: int) -> Iterator[Span]:
+    """Yield the spans of a segment, in order and without a gap. Damage ends where the next whole record begins."""
+    at = 0
+    while at < len(data):
+        end = _end(data, at, salt)
+        span = Span(at, _resume(data, at, salt), False) if end is None else Span(at, end, True)
+        yield span
+        at = span.end
+
+
+def is_torn(data: bytes, start: int, salt: int) -> bool:
+    """Whether the damage from ``start`` to the end of ``data`` is what an unfinished write leaves: a record that
+    is cut short, or blocks that were never filled. Nobody was told that such a record is kept."""
+    rest = data[start:]
+    return len(rest) < HEAD_BYTES or _body_bytes(data, start, salt) is not None or not any(rest)
+
+
+def _end(data: bytes, at: int, salt: int) -> int | None:
+    """Where the whole record that begins at ``at`` ends; None if none does."""
+    length = _body_bytes(data, at, salt)
+    if length is None:
+        return None
+    body = at + HEAD_BYTES
+    end = body + length
+    if end > len(data) or crc32(memoryview(data)[body:end], salt) != _HEAD.unpack_from(data, at)[2]:
+        return None
+    return end
+
+
+def _body_bytes(data: bytes, at: int, salt: int) -> int | None:
+    """The length of the body whose head is at ``at``; None if there is no sound head."""
+    checksum = at + _HEAD.size
+    if checksum + _CHECKSUM.size > len(data) or not data.startswith(MAGIC, at):
+        return None
+    if crc32(memoryview(data)[at:checksum], salt) != _CHECKSUM.unpack_from(data, checksum)[0]:
+        return None
+    return int(_HEAD.unpack_from(data, at)[1])
+
+
+def _resume(data: bytes, at: int, salt: int) -> int:
+    """Where the first whole record behind ``at`` begins; the end of ``data`` if there is none."""
+    while (at := data.find(MAGIC, at + 1)) >= 0:
+        if _end(data, at, salt) is not None:
+            return at
+    return len(data)
