@@ -7,14 +7,14 @@ at a time, every millisecond while records are under way: no thread of ours, no 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import confluent_kafka
 
 from collector.errors import Unavailable, Undeliverable
-from collector.producer import Keeper, SentRecord
+from collector.producer import Keeper, Lost, SentRecord, fail
 from collector.settings import CollectorSettings
 
 POLL_SECONDS = 0.001
@@ -30,18 +30,9 @@ REFUSALS = (
 """Errors that say something of the record (or of others in its batch) and nothing of the broker."""
 _log = logging.getLogger(__name__)
 
-Lost = Callable[[SentRecord, asyncio.Future[None], Unavailable], None]
-"""What becomes of a record that Kafka has not acknowledged. Called once or more, while its future is not done."""
-
-
-def fail(_record: SentRecord, future: asyncio.Future[None], failure: Unavailable) -> None:
-    """Tell whoever waits for the record that it is not kept."""
-    future.set_exception(failure)
-    future.exception()
-
 
 class KafkaProducer:
-    """A Producer over confluent-kafka; create and use it on one running event loop.
+    """A LossyProducer over confluent-kafka; create and use it on one running event loop.
 
     A record that is not acknowledged within ``ack_wait_seconds`` fails, and is given up by librdkafka at
     about that time. After a fatal error of the idempotent producer, and where it gets nothing through
@@ -63,7 +54,7 @@ class KafkaProducer:
         self._waiting = self._loop.create_task(self._await_topics())
 
     def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
-        """See Producer. ``lost`` gets the record if it is not acknowledged."""
+        """See LossyProducer."""
         if not self._has_topics:
             raise Unavailable("the broker or its topics are not there yet")
         future: asyncio.Future[None] = self._loop.create_future()

@@ -5,6 +5,7 @@ spool on this machine's disk), or fails with Unavailable within the wait.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -46,9 +47,26 @@ class Producer(Protocol):
         """Wait, within limits, until no record is under way, then let go of the connection."""
 
 
+Lost = Callable[[SentRecord, asyncio.Future[None], Unavailable], None]
+"""What becomes of a record that was not acknowledged. Called once or more, while its future is not done."""
+
+
+def fail(_record: SentRecord, future: asyncio.Future[None], failure: Unavailable) -> None:
+    """Tell whoever waits for the record that it is not kept."""
+    future.set_exception(failure)
+    future.exception()
+
+
+class LossyProducer(Producer, Protocol):
+    """A Producer that hands back what it cannot deliver."""
+
+    def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
+        """As in Producer; but a record that is not acknowledged goes to ``lost``, which sees to its future."""
+
+
 @dataclass(slots=True)
 class MemoryProducer:
-    """Keeps the acknowledged records in ``records``. ``away``: the broker is gone, records fail;
+    """A LossyProducer. Keeps the acknowledged records in ``records``. ``away``: the broker is gone, records fail;
     ``capacity``: records under way."""
 
     records: list[SentRecord] = field(default_factory=list)
@@ -57,15 +75,15 @@ class MemoryProducer:
     ack_wait_seconds: float = 0.01
     _under_way: int = 0
 
-    def send(self, record: SentRecord) -> asyncio.Future[None]:
-        """See Producer."""
+    def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
+        """See LossyProducer."""
         if self._under_way >= self.capacity:
             raise Unavailable("the queue is full")
         self._under_way += 1
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         if self.away:
-            loop.call_later(self.ack_wait_seconds, self._fail, future)
+            loop.call_later(self.ack_wait_seconds, self._fail, future, record, lost)
         else:
             loop.call_soon(self._acknowledge, future, record)
         return future
@@ -85,7 +103,7 @@ class MemoryProducer:
         if not future.done():
             future.set_result(None)
 
-    def _fail(self, future: asyncio.Future[None]) -> None:
+    def _fail(self, future: asyncio.Future[None], record: SentRecord, lost: Lost) -> None:
         self._under_way -= 1
         if not future.done():
-            future.set_exception(Unavailable("not acknowledged in time"))
+            lost(record, future, Unavailable("not acknowledged in time"))

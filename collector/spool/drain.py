@@ -12,8 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from collector.errors import Unavailable, Undeliverable
-from collector.kafka import KafkaProducer
-from collector.producer import SentRecord
+from collector.producer import LossyProducer, SentRecord
 from collector.spool.segment import Kept, Segment
 from collector.spool.spool import Spool
 
@@ -30,7 +29,7 @@ class Drain:
     """
 
     def __init__(
-        self, spool: Spool, kafka: KafkaProducer, executor: Executor, broker_is_back: Callable[[], None]
+        self, spool: Spool, kafka: LossyProducer, executor: Executor, broker_is_back: Callable[[], None]
     ) -> None:
         self._spool = spool
         self._kafka = kafka

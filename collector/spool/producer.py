@@ -22,8 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from collector.errors import Unavailable, Undeliverable
-from collector.kafka import KafkaProducer, fail
-from collector.producer import Keeper, SentRecord
+from collector.producer import Keeper, LossyProducer, SentRecord, fail
 from collector.settings import CollectorSettings
 from collector.spool.commit import GroupCommit
 from collector.spool.drain import Drain
@@ -45,7 +44,7 @@ class SpoolingProducer:
 
     def __init__(
         self,
-        kafka: KafkaProducer,
+        kafka: LossyProducer,
         spool: Spool,
         settings: CollectorSettings,
         metrics: SpoolMetrics,

@@ -60,7 +60,9 @@ def is_torn(data: bytes, start: int, salt: int) -> bool:
     """Whether the damage from ``start`` to the end of ``data`` is what an unfinished write leaves: a record that
     is cut short, or blocks that were never filled. Nobody was told that such a record is kept."""
     rest = data[start:]
-    return len(rest) < HEAD_BYTES or _body_bytes(data, start, salt) is not None or not any(rest)
+    length = _body_bytes(data, start, salt)
+    is_short = len(rest) < HEAD_BYTES if length is None else len(rest) < HEAD_BYTES + length
+    return is_short or not any(rest)
 
 
 def _end(data: bytes, at: int, salt: int) -> int | None:

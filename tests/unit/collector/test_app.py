@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from collector.producer import MemoryProducer, SentRecord
+from collector.producer import Lost, MemoryProducer, SentRecord, fail
 from collector.settings import CollectorSettings
 from tests.unit.collector.support import Collector
 
@@ -47,7 +47,7 @@ def test_unknown_paths_and_methods() -> None:
 class BrokenProducer(MemoryProducer):
     """Fails in a way that nobody foresaw."""
 
-    def send(self, record: SentRecord) -> asyncio.Future[None]:
+    def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
         raise RuntimeError("broken")
 
 
