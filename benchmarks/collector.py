@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.collector [--rounds N] [--seconds N]`` prints one JSON line. Both are served alike, by a process of
 their own on one event loop, and loaded alike by wrk (one thread, 64 connections, a browser's headers), in turns: the figures
-are medians of the rounds, so that a busy neighbour hits both. Broker and wrk share the machine with them. ``verified``: nothing
+are medians of the rounds, so that a busy neighbour hits both. Broker and wrk share the machine with them. The collector has a
+spool, as embedded, which an answering broker leaves unused. ``verified``: nothing
 but successes were counted, and at least as many different events are in Kafka as hits were acknowledged.
 """
 
@@ -59,11 +60,12 @@ def main() -> None:
     parser.add_argument("--serve", choices=["hello", "collector"], help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--bootstrap", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--spool", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve == "hello":
         asyncio.run(serve_app(hello, "127.0.0.1", arguments.port))
     elif arguments.serve == "collector":
-        run(CollectorSettings(bootstrap=arguments.bootstrap, port=arguments.port))
+        run(CollectorSettings(bootstrap=arguments.bootstrap, port=arguments.port, spool_dir=arguments.spool))
     else:
         result = measure(arguments.rounds, arguments.seconds)
         print(json.dumps(result))
@@ -114,7 +116,7 @@ def server(kind: str, directory: Path, bootstrap: str) -> tuple[Child, str]:
     """Return one of the two servers as a child that is not started yet, and its URL."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.collector", "--serve", kind]
-    command += ["--port", str(port), "--bootstrap", bootstrap]
+    command += ["--port", str(port), "--bootstrap", bootstrap, "--spool", str(directory / "spool")]
     return Child(kind, command, directory / f"{kind}.log"), f"http://127.0.0.1:{port}"
 
 

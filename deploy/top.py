@@ -13,6 +13,7 @@ COUNTERS = (
     ("accepted by the collector", "funnel_collector_accepted_total"),
     ("refused by the collector", "funnel_collector_rejected_total"),
     ("answered 503 by the collector", "funnel_collector_unavailable_total"),
+    ("spooled by the collector", "funnel_collector_spool_spooled_records_total"),
     ("landed by workers", "funnel_worker_records_received_total"),
     ("journal rows", "funnel_worker_journal_rows_total"),
     ("duplicates", "funnel_worker_duplicates_total"),

@@ -15,6 +15,7 @@ from deploy.running import written_down
 from deploy.settings import PREFIX, TEST_PREFIX, read_settings
 from deploy.show import show_addresses, show_funnel
 from deploy.simulation import simulate
+from deploy.spooled import wait_until_sent
 from deploy.verification import wait_and_verify
 
 ACKNOWLEDGED = "acknowledged.txt"
@@ -114,6 +115,7 @@ def _exercise(stack: Stack, settings: Mapping[str, Any], console: Console, exerc
         acknowledged=acknowledged,
         watch=stack.check,
     )
+    wait_until_sent(stack.metrics["collector"], stack.check)
     problems = wait_and_verify(settings, console, acknowledged, stack.check) if exercise.verify else []
     show_funnel(console, settings)
     return problems

@@ -18,6 +18,7 @@ def test_without_variables_everything_has_its_default() -> None:
     assert worker_settings(values).flush_rows == 50_000
     assert clickhouse_settings(values).port == 9000
     assert collector_settings(values).host == "127.0.0.1"
+    assert collector_settings(values).spool_dir == ""
 
 
 def test_variables_reach_the_parts() -> None:
@@ -27,12 +28,16 @@ def test_variables_reach_the_parts() -> None:
             "FUNNEL_LOOKBACK_DAYS": "7",
             "FUNNEL_TOKENS": "one, two",
             "FUNNEL_CLICKHOUSE_SECURE": "yes",
+            "FUNNEL_SPOOL_DIR": "/var/spool/funnel",
+            "FUNNEL_SPOOL_MAX_BYTES": "2000000",
         }
     )
     assert worker_settings(values).bootstrap == "a:1,b:2"
     assert worker_settings(values).lookback_ms == 7 * 24 * 3_600_000
     assert collector_settings(values).tokens == ("one", "two")
     assert clickhouse_settings(values).secure
+    assert collector_settings(values).spool_dir == "/var/spool/funnel"
+    assert collector_settings(values).spool_max_bytes == 2_000_000
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,7 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_COOKIE_SECURE", "perhaps"),
         ("FUNNEL_ACK_WAIT_SECONDS", "-1"),
         ("FUNNEL_PORT", "70000"),
+        ("FUNNEL_SPOOL_MAX_BYTES", "1000"),
         ("FUNNEL_KAFKA", "localhost"),
         ("FUNNEL_KAFKA", "localhost:9092,other"),
         ("FUNNEL_TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
