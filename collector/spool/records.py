@@ -14,10 +14,10 @@ from zlib import crc32
 from collector.producer import SentRecord
 
 MAGIC = b"FSP1"
-_HEAD = struct.Struct(">4sII")
-_CHECKSUM = struct.Struct(">I")
+_HEAD = struct.Struct(">4sIII")
+_CHECKED_HEAD = struct.Struct(">4sII")
 _BODY = struct.Struct(">qHH")
-HEAD_BYTES = _HEAD.size + _CHECKSUM.size
+HEAD_BYTES = _HEAD.size
 
 
 class Span(NamedTuple):
@@ -32,8 +32,9 @@ def frame(record: SentRecord, salt: int) -> bytes:
     """Return ``record`` as it stands in a segment with this salt (32 bits)."""
     topic = record.topic.encode()
     body = _BODY.pack(record.timestamp, len(topic), len(record.key)) + topic + record.key + record.value
-    head = _HEAD.pack(MAGIC, len(body), crc32(body, salt))
-    return head + _CHECKSUM.pack(crc32(head, salt)) + body
+    checksum = crc32(body, salt)
+    head = _CHECKED_HEAD.pack(MAGIC, len(body), checksum)
+    return _HEAD.pack(MAGIC, len(body), checksum, crc32(head, salt)) + body
 
 
 def unframe(data: bytes, span: Span) -> SentRecord:
@@ -49,8 +50,9 @@ def unframe(data: bytes, span: Span) -> SentRecord:
 def spans(data: bytes, salt: int) -> Iterator[Span]:
     """Yield the spans of a segment, in order and without a gap. Damage ends where the next whole record begins."""
     at = 0
+    view = memoryview(data)
     while at < len(data):
-        end = _end(data, at, salt)
+        end = _end(view, at, salt)
         span = Span(at, _resume(data, at, salt), False) if end is None else Span(at, end, True)
         yield span
         at = span.end
@@ -60,36 +62,36 @@ def is_torn(data: bytes, start: int, salt: int) -> bool:
     """Whether the damage from ``start`` to the end of ``data`` is what an unfinished write leaves: a record that
     is cut short, or blocks that were never filled. Nobody was told that such a record is kept."""
     rest = data[start:]
-    length = _body_bytes(data, start, salt)
-    is_short = len(rest) < HEAD_BYTES if length is None else len(rest) < HEAD_BYTES + length
-    return is_short or not any(rest)
+    head = _head(memoryview(rest), 0, salt)
+    wanted = HEAD_BYTES + (head[0] if head else 0)
+    return len(rest) < wanted or not any(rest)
 
 
-def _end(data: bytes, at: int, salt: int) -> int | None:
+def _end(data: memoryview, at: int, salt: int) -> int | None:
     """Where the whole record that begins at ``at`` ends; None if none does."""
-    length = _body_bytes(data, at, salt)
-    if length is None:
+    head = _head(data, at, salt)
+    if head is None:
         return None
+    length, checksum = head
     body = at + HEAD_BYTES
     end = body + length
-    if end > len(data) or crc32(memoryview(data)[body:end], salt) != _HEAD.unpack_from(data, at)[2]:
-        return None
-    return end
+    return end if end <= len(data) and crc32(data[body:end], salt) == checksum else None
 
 
-def _body_bytes(data: bytes, at: int, salt: int) -> int | None:
-    """The length of the body whose head is at ``at``; None if there is no sound head."""
-    checksum = at + _HEAD.size
-    if checksum + _CHECKSUM.size > len(data) or not data.startswith(MAGIC, at):
+def _head(data: memoryview, at: int, salt: int) -> tuple[int, int] | None:
+    """Length and checksum of the body whose head is at ``at``; None if there is no sound head."""
+    if at + HEAD_BYTES > len(data):
         return None
-    if crc32(memoryview(data)[at:checksum], salt) != _CHECKSUM.unpack_from(data, checksum)[0]:
+    magic, length, checksum, own = _HEAD.unpack_from(data, at)
+    if magic != MAGIC or crc32(data[at : at + _CHECKED_HEAD.size], salt) != own:
         return None
-    return int(_HEAD.unpack_from(data, at)[1])
+    return length, checksum
 
 
 def _resume(data: bytes, at: int, salt: int) -> int:
     """Where the first whole record behind ``at`` begins; the end of ``data`` if there is none."""
+    view = memoryview(data)
     while (at := data.find(MAGIC, at + 1)) >= 0:
-        if _end(data, at, salt) is not None:
+        if _end(view, at, salt) is not None:
             return at
     return len(data)

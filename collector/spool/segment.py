@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collector.producer import SentRecord
-from collector.spool.records import is_torn, spans, unframe
+from collector.spool.records import Span, is_torn, spans, unframe
 
 SUFFIX = ".spool"
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{8})(\.[a-z]+)", re.ASCII)
@@ -63,19 +63,24 @@ class Content(NamedTuple):
     """What a segment's bytes hold: whole records, the number of damaged places, and where an unfinished write
     begins (the end of the bytes if there is none)."""
 
-    kept: list[Kept]
+    whole: list[Span]
     damaged: int
     end: int
 
 
+def kept(data: bytes, span: Span) -> Kept:
+    """Return the record in a whole span of ``data``."""
+    return Kept(unframe(data, span), span.end)
+
+
 def parse(data: bytes, salt: int) -> Content:
     """Return what ``data`` holds."""
-    kept, damaged = [], 0
+    whole, damaged = [], 0
     for span in spans(data, salt):
         if span.is_whole:
-            kept.append(Kept(unframe(data, span), span.end))
+            whole.append(span)
         elif span.end == len(data) and is_torn(data, span.start, salt):
-            return Content(kept, damaged, span.start)
+            return Content(whole, damaged, span.start)
         else:
             damaged += 1
-    return Content(kept, damaged, len(data))
+    return Content(whole, damaged, len(data))

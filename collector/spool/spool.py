@@ -19,8 +19,8 @@ from collector.errors import SpoolError
 from collector.producer import SentRecord
 from collector.spool.disk import Disk
 from collector.spool.position import read_position, write_position
-from collector.spool.records import frame
-from collector.spool.segment import Kept, Name, Segment, parse, read_name
+from collector.spool.records import frame, unframe
+from collector.spool.segment import Kept, Name, Segment, kept, parse, read_name
 from schemas.metrics import SpoolMetrics
 
 ROOM_BYTES = 64 * 1024
@@ -82,14 +82,14 @@ class Spool:
             segment, descriptor = self._open_segment()
             frames = [frame(record, segment.name.salt) for record in records]
             room = self._limits.max_bytes - self.bytes
-            kept = sum(1 for _ in takewhile(room.__ge__, accumulate(map(len, frames))))
-            if kept:
-                self._write(segment, descriptor, b"".join(frames[:kept]))
+            fitting = sum(1 for _ in takewhile(room.__ge__, accumulate(map(len, frames))))
+            if fitting:
+                self._write(segment, descriptor, b"".join(frames[:fitting]))
         except OSError:
             self._abandon()
             raise
-        self._account(segment, records[:kept], sum(map(len, frames[:kept])))
-        return kept
+        self._account(segment, records[:fitting], sum(map(len, frames[:fitting])))
+        return fitting
 
     def has_room(self) -> bool:
         """Whether a record that came now would be kept. After a failed write, that is tried."""
@@ -113,14 +113,15 @@ class Spool:
             if len(self._segments) == 1:
                 self._close_active()
             try:
-                content = parse(self._disk.read(segment.path, segment.size), segment.name.salt)
+                data = self._disk.read(segment.path, segment.size)
             except OSError as error:
                 self.finish(self._unreadable(segment, error))
                 continue
+            content = parse(data, segment.name.salt)
             lost = content.damaged + (content.end < segment.size)
             if lost and segment.flaw != "corrupt":
                 self._flaw(segment, "corrupt", lost)
-            return segment, [kept for kept in content.kept if kept.end > segment.drained]
+            return segment, [kept(data, span) for span in content.whole if span.end > segment.drained]
         return None
 
     def drained(self, segment: Segment, part: Sequence[Kept]) -> None:
@@ -179,9 +180,9 @@ class Spool:
         """The segment that another process left; what it did not finish writing is cut off."""
         data = self._disk.read(path, -1)
         content = parse(data, name.salt)
-        drained = noted if noted in (kept.end for kept in content.kept) else 0
-        left = [kept for kept in content.kept if kept.end > drained]
-        oldest = left[0].record.timestamp if left else 0
+        drained = noted if noted in (span.end for span in content.whole) else 0
+        left = [span for span in content.whole if span.end > drained]
+        oldest = unframe(data, left[0]).timestamp if left else 0
         segment = Segment(path, name, content.end, len(left), oldest, drained)
         if content.end < len(data):
             self._metrics.damaged.labels("torn").inc()

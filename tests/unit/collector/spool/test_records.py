@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.producer import SentRecord
-from collector.spool.records import frame
+from collector.spool.records import frame, unframe
 from collector.spool.segment import Name, parse, read_name
 from tests.unit.collector.spool.support import NOW, record
 
@@ -27,14 +27,14 @@ SALTS = st.integers(1, 2**32 - 1)
 
 
 def read(data: bytes, salt: int) -> list[SentRecord]:
-    return [kept.record for kept in parse(data, salt).kept]
+    return [unframe(data, span) for span in parse(data, salt).whole]
 
 
 @given(RECORDS, SALTS)
 def test_what_was_written_is_read(records: list[SentRecord], salt: int) -> None:
     data = b"".join(frame(one, salt) for one in records)
     content = parse(data, salt)
-    assert [kept.record for kept in content.kept] == records
+    assert read(data, salt) == records
     assert (content.damaged, content.end) == (0, len(data))
 
 
@@ -45,9 +45,10 @@ def test_a_cut_anywhere_leaves_the_whole_records_before_it(
     frames = [frame(one, salt) for one in records]
     ends = [0, *accumulate(map(len, frames))]
     cut = data.draw(st.integers(0, ends[-1]))
-    content = parse(b"".join(frames)[:cut], salt)
+    torn = b"".join(frames)[:cut]
+    content = parse(torn, salt)
     whole = sum(end <= cut for end in ends) - 1
-    assert [kept.record for kept in content.kept] == records[:whole]
+    assert read(torn, salt) == records[:whole]
     assert (content.damaged, content.end) == (0, ends[whole])
 
 
@@ -87,14 +88,14 @@ def test_a_record_inside_a_damaged_one_is_not_believed() -> None:
 def test_blocks_that_were_never_filled_are_an_unfinished_write() -> None:
     kept = frame(record(1), 7)
     content = parse(kept + bytes(4096), 7)
-    assert (len(content.kept), content.damaged, content.end) == (1, 0, len(kept))
+    assert (len(content.whole), content.damaged, content.end) == (1, 0, len(kept))
 
 
 def test_a_last_record_that_is_all_there_but_wrong_was_not_an_unfinished_write() -> None:
     kept, wrong = frame(record(1), 7), bytearray(frame(record(2), 7))
     wrong[-1] ^= 1
     content = parse(kept + bytes(wrong), 7)
-    assert (len(content.kept), content.damaged, content.end) == (1, 1, len(kept + wrong))
+    assert (len(content.whole), content.damaged, content.end) == (1, 1, len(kept + wrong))
 
 
 @given(st.integers(0, 10**12 - 1), SALTS)
