@@ -268,6 +268,7 @@ def _locked(directory: Path) -> tuple[int, int]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_mode & _OPEN_TO_OTHERS:
         raise SpoolError(directory, "others may look into it; take their rights away (chmod 700)")
+    _sync_name(directory)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -275,3 +276,12 @@ def _locked(directory: Path) -> tuple[int, int]:
         os.close(lock)
         raise SpoolError(directory, "another collector uses it; each needs one of its own") from None
     return os.open(directory, os.O_RDONLY | os.O_CLOEXEC), lock
+
+
+def _sync_name(directory: Path) -> None:
+    """See to it that a new directory does not vanish with a loss of power, and all that is in it."""
+    parent = os.open(directory.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)

@@ -70,3 +70,10 @@ def test_every_command_says_what_it_does() -> None:
     for command in ("up", "init", "collector", "worker", "simulate", "verify", "top", "query", "settings"):
         [line] = [line for line in done.stdout.splitlines() if line.startswith(f"  {command} ")]
         assert len(line.split()) > 3
+
+
+def test_a_spool_that_others_may_look_into_is_refused_in_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    done = funnel("collector", FUNNEL_SPOOL_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "chmod 700" in done.stderr and "Traceback" not in done.stderr

@@ -279,6 +279,31 @@ def test_what_the_broker_refuses_does_not_hold_up_the_rest(play: Play, tmp_path:
     assert [path.suffix for path in (tmp_path / "spool").glob("0*")] == [".refused"]
 
 
+class MoodyProducer(MemoryProducer):
+    """Does not acknowledge every third record that it is offered, and takes it when it is offered again."""
+
+    offers = 0
+
+    def send(self, record: SentRecord, lost: Lost = fail) -> asyncio.Future[None]:
+        self.offers += not self.away
+        if self.away or self.offers % 3:
+            return MemoryProducer.send(self, record, lost)
+        raise Unavailable("not now")
+
+
+def test_what_fails_while_it_drains_is_sent_again_and_nothing_else_is(play: Play) -> None:
+    records = [record(number) for number in range(100)]
+
+    async def scenario(world: World) -> None:
+        world.kafka.away = True
+        await world.send_all(records)
+        world.kafka.away = False
+        await world.until(lambda: world.metric("records") == 0)
+        assert sorted(world.kafka.records) == records
+
+    play(scenario, MoodyProducer())
+
+
 def test_what_is_on_disk_at_the_end_is_drained_by_the_next_process(play: Play) -> None:
     records = [record(number) for number in range(10)]
 
