@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -96,7 +97,8 @@ class KafkaProducer:
         while self._under_way:
             await asyncio.sleep(POLL_SECONDS)
         self._client.purge()
-        self._client.poll(0)
+        with suppress(confluent_kafka.KafkaException):
+            self._client.poll(0)
 
     async def _await_topics(self) -> None:
         """Open for records once the topics are there; sending may make a missing one, of one partition."""
@@ -104,7 +106,11 @@ class KafkaProducer:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _poll(self) -> None:
-        self._client.poll(0)
+        try:
+            self._client.poll(0)
+        except confluent_kafka.KafkaException as error:
+            # Polling must go on whatever it says, or nobody would ever be answered again. What it raises is fatal.
+            self._replace(error.args[0].str())
         under_way = self._under_way
         now = self._loop.time()
         while under_way and (under_way[0][1].done() or under_way[0][0] <= now):
@@ -149,7 +155,8 @@ class KafkaProducer:
         old = [self._client]
         self._client = confluent_kafka.Producer(self._config)
         old[0].purge()
-        old[0].poll(0)
+        with suppress(confluent_kafka.KafkaException):
+            old[0].poll(0)
         self._loop.run_in_executor(None, old.pop)  # to let go of it is to wait for its threads
 
     def _on_error(self, error: confluent_kafka.KafkaError) -> None:

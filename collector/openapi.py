@@ -110,7 +110,9 @@ def _paths() -> Json:
         },
         "/events": {"post": _events()},
         "/healthz": {"get": _operation("Whether the process answers", {200: _STATUS}, ())},
-        "/readyz": {"get": _operation("Whether events are taken", {200: _STATUS, 503: _STATUS}, ())},
+        "/readyz": {
+            "get": _operation("Whether events are taken, and who keeps them", {200: _READY, 503: _STATUS}, ())
+        },
         "/openapi.json": {"get": _operation("This document", {200: _answer("application/json")}, ())},
     }
 
@@ -231,6 +233,7 @@ def _refusal(status: int) -> Json:
 
 _ERROR = _object(error=_object(field=_TEXT, message=_TEXT))
 _STATUS = _answer("application/json", None, _object(status=_TEXT))
+_READY = _answer("application/json", None, _object(status=_TEXT, kept_by=_TEXT))
 _REDIRECT: Json = {
     "description": "Done; the browser goes on",
     "headers": {**_EVENT_ID, "Location": {"required": True, "schema": {"type": "string"}}},

@@ -8,6 +8,7 @@ collector  Kafka  │ disk    ✗ (kill -9)   disk │ Kafka, and what is on dis
 import asyncio
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -214,6 +215,55 @@ def test_a_broker_that_is_not_there_yet(proxy: Proxy, collector: CollectorProces
         assert sorted(ids_in_log(proxy)) == sorted(visitors.acknowledged)
     finally:
         broker.kill()
+
+
+def test_a_broker_that_comes_back_without_its_memory(
+    proxy: Proxy, broker: Broker, collector: CollectorProcess
+) -> None:
+    async def scenario() -> int:
+        async with visitors:
+            await visitors.more(100)
+            broker.kill()
+            await visitors.more(300)
+            before = len(visitors.acknowledged)
+            broker.start()
+            create_topics(proxy.address)
+            await visitors.more(300)
+            return before
+
+    collector.await_status("/readyz", 200)
+    visitors = Visitors(collector)
+    before = asyncio.run(scenario())
+    until_drained(collector)
+    assert visitors.statuses == {200}
+    assert set(visitors.acknowledged[before:]) <= set(ids_in_log(proxy))
+
+
+def test_a_disk_that_takes_no_more_for_a_while(
+    proxy: Proxy, broker: Broker, collector: CollectorProcess
+) -> None:
+    """A bound on the size of its files does to the collector's writes what a full disk does: part of one, then an error."""
+
+    def limit(size: int) -> None:
+        _, most = resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE, (size, most))
+
+    async def scenario() -> None:
+        async with visitors:
+            proxy.cut()
+            await visitors.more(100)
+            limit(3000)
+            await visitors.more(100)
+            assert visitors.statuses == {200, 503}
+            limit(resource.RLIM_INFINITY)
+            await visitors.more(100)
+            proxy.mend()
+
+    collector.await_status("/readyz", 200)
+    visitors = Visitors(collector)
+    asyncio.run(scenario())
+    until_drained(collector)
+    assert set(visitors.acknowledged) <= set(ids_in_log(proxy))
 
 
 def test_a_second_collector_on_one_spool_does_not_start(collector: CollectorProcess, tmp_path: Path) -> None:

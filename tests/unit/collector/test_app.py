@@ -12,7 +12,7 @@ from tests.unit.collector.support import Collector
 def test_alive_and_ready_are_two_things() -> None:
     collector = Collector()
     assert collector.get("/healthz").status_code == 200
-    assert collector.get("/readyz").status_code == 200
+    assert collector.get("/readyz").json() == {"status": "ready", "kept_by": "broker"}
     collector.producer.away = True
     assert collector.get("/healthz").status_code == 200
     assert collector.get("/readyz").status_code == 503

@@ -9,7 +9,7 @@ from rich.console import Console
 from deploy.embedded.supervise import free_port
 from deploy.scrape import Samples, Series, by_label, parse, quantile, scrape, total
 from deploy.top import table
-from schemas.metrics import CollectorMetrics, WorkerMetrics
+from schemas.metrics import CollectorMetrics, SpoolMetrics, WorkerMetrics
 
 
 def worker(clicks: int) -> tuple[CollectorRegistry, WorkerMetrics]:
@@ -103,6 +103,7 @@ def test_every_metric_that_top_reads_exists() -> None:
 
     registry = CollectorRegistry()
     CollectorMetrics.create(registry)
+    SpoolMetrics.create(registry)
     WorkerMetrics.create(registry)
     names = {family.name for family in registry.collect()}
     assert {name.removesuffix("_total") for _, name in (*COUNTERS, *LATENCIES)} <= names
