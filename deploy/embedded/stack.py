@@ -131,7 +131,7 @@ class Stack:
         return process
 
     def start_collector(self) -> Process:
-        """Start the collector; it is ready when it can reach the broker."""
+        """Start the collector; it is ready when it would keep an event: in the broker, which is there by then."""
         return self.start("collector", "collector", lambda _: answers(self.collector_url + "/readyz"))
 
     def start_worker(self, name: str = "worker", **more: str) -> Process:
