@@ -14,7 +14,7 @@ from schemas.metrics import CollectorMetrics, FrontMetrics, SpoolMetrics, Worker
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, FrontMetrics)
 # What a label may be: names from code or configuration, never ids, which would make a series each.
-LABELS = {"kind", "reason", "endpoint", "topic", "stage", "rollup", "operation", "table"}
+LABELS = {"kind", "reason", "verdict", "endpoint", "status", "topic", "stage", "rollup", "operation", "table"}
 FOREIGN_UNITS = {
     "ms",
     "millis",
