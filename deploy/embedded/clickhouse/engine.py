@@ -22,25 +22,34 @@ from deploy.embedded.clickhouse.errors import UNKNOWN_SETTING, ServerError, from
 SERVER_DEFAULTS = {"implicit_select": "0"}
 CHANGED = "SELECT name, value FROM system.settings WHERE changed AND name NOT IN ('database')"
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*")
+_COUNTERS = ("storage_rows_read", "storage_bytes_read", "rows_written", "bytes_written")
 _UNSTREAMED = "Streaming query is not supported"
 
 
 @dataclass(slots=True)
 class Context:
-    """What a statement runs with: the current database and settings (name → value as text)."""
+    """What a statement runs with: the current database, settings and parameters (name → value as text)."""
 
     database: str = "default"
     settings: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a result. `view` lives as long as the chunk does."""
+    """A piece of a result: its bytes, rows and what was read from storage and written for it.
+
+    `view` lives as long as the chunk does.
+    """
 
     view: memoryview
     rows_read: int
     bytes_read: int
     owner: Any
+    storage_rows: int = 0
+    storage_bytes: int = 0
+    rows_written: int = 0
+    bytes_written: int = 0
 
 
 class Lane:
@@ -52,26 +61,30 @@ class Lane:
         self._database = "default"
         self._applied: dict[str, str] = {}
         self._baseline: set[str] = set()
+        self._sealed = False
         self._set_server_defaults()
 
     def query(self, sql: str, context: Context, output: str = "Native") -> Chunk:
         """Run a statement to its end. Raises ServerError with the engine's code and text."""
         with self._lock:
             self._align(context)
-            return self._query(sql, output)
+            return self._query(sql, output, context.parameters)
 
     def rows(self, sql: str, context: Context) -> list[list[Any]]:
         """The rows of a small result."""
         return json_rows(self.query(sql, context, "JSONCompactEachRow"))
 
-    def stream(self, sql: str, context: Context) -> Generator[Chunk]:
-        """Run a statement, give its result in native blocks as they come. Close the iterator to stop it."""
+    def stream(self, sql: str, context: Context, output: str = "Native") -> Generator[Chunk]:
+        """Run a statement, give its result in pieces as they come, each a whole one in the format `output`.
+
+        Close the iterator to stop the statement.
+        """
         if not hasattr(self._connection, "send_query"):
-            yield self.query(sql, context)
+            yield self.query(sql, context, output)
             return
         with self._lock:
             self._align(context)
-            yield from self._stream(sql)
+            yield from self._stream(sql, output, context.parameters)
 
     def remember(self, sql: str, context: Context) -> Context:
         """Run SET or USE and return the context that it leaves behind (without `context`'s other changes)."""
@@ -87,24 +100,34 @@ class Lane:
             )
             return Context(self._database, dict(self._applied))
 
+    def seal(self, context: Context, level: int = 1) -> None:
+        """Keep this context for good and let the engine refuse whatever writes (and, at level 1, SET)."""
+        with self._lock:
+            self._align(context)
+            self._query(f"SET readonly = {level}", "Null")
+            self._sealed = True
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
 
-    def _query(self, sql: str, output: str) -> Chunk:
+    def _query(self, sql: str, output: str, parameters: Mapping[str, str] | None = None) -> Chunk:
+        # Engine 24.8 knows no parameters.
+        more = {"params": dict(parameters)} if parameters else {}
         try:
-            result = self._connection.query(sql, output)
+            result = self._connection.query(sql, output, **more)
         except (RuntimeError, chdb.ChdbError) as error:
             raise from_engine(str(error)) from None
         return _chunk(result)
 
-    def _stream(self, sql: str) -> Generator[Chunk]:
+    def _stream(self, sql: str, output: str, parameters: Mapping[str, str]) -> Generator[Chunk]:
+        more = {"params": dict(parameters)} if parameters else {}
         try:
-            result = self._connection.send_query(sql, "Native")
+            result = self._connection.send_query(sql, output, **more)
         except (RuntimeError, chdb.ChdbError) as error:
             if _UNSTREAMED not in str(error):
                 raise from_engine(str(error)) from None
-            yield self._query(sql, "Native")
+            yield self._query(sql, output, parameters)
             return
         with closing(result):
             while (chunk := _fetch(result)) is not None:
@@ -112,6 +135,8 @@ class Lane:
 
     def _align(self, context: Context) -> None:
         """Give the connection the context's database and settings; undo what an earlier statement needed."""
+        if self._sealed:
+            return
         if context.database != self._database:
             self._query(f"USE {identifier(context.database)}", "Null")
             self._database = context.database
@@ -197,7 +222,9 @@ def _fetch(result: Any) -> Any:
 def _chunk(result: Any) -> Chunk:
     if hasattr(result, "has_error") and result.has_error():
         raise from_engine(result.error_message())
+    # Engine 24.8 does not count all of them.
+    more = [getattr(result, name, int)() for name in _COUNTERS]
     if result.size() == 0:
-        return Chunk(memoryview(b""), 0, 0, result)
+        return Chunk(memoryview(b""), 0, 0, result, *more)
     view = result.get_memview()
-    return Chunk(view.view(), result.rows_read(), result.bytes_read(), (result, view))
+    return Chunk(view.view(), result.rows_read(), result.bytes_read(), (result, view), *more)

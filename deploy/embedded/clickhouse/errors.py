@@ -8,11 +8,18 @@ Truncated        the bytes ended before the value did (for a socket: the peer is
 
 import re
 
+BAD_ARGUMENTS = 36
 UNKNOWN_SETTING = 115
 NOT_IMPLEMENTED = 48
 SYNTAX_ERROR = 62
 READONLY = 164
 AUTHENTICATION_FAILED = 516
+ACCESS_DENIED = 497
+SETTING_CONSTRAINT_VIOLATION = 452
+SESSION_NOT_FOUND = 372
+SESSION_IS_LOCKED = 373
+INVALID_SESSION_TIMEOUT = 374
+QUERY_IS_TOO_LARGE = 223
 QUERY_WAS_CANCELLED = 394
 NO_SUCH_COLUMN = 16
 LOGICAL_ERROR = 49
@@ -55,6 +62,11 @@ def refused(what: str) -> ServerError:
     return ServerError(
         NOT_IMPLEMENTED, f"{what} is not supported by the embedded ClickHouse front (NOT_IMPLEMENTED)"
     )
+
+
+def denied(user: str, what: str) -> ServerError:
+    """The error for something that this user may not do."""
+    return ServerError(ACCESS_DENIED, f"{user}: Not enough privileges for {what}. (ACCESS_DENIED)")
 
 
 def cancelled() -> ServerError:

@@ -1,11 +1,10 @@
 """The statements in progress: who runs what, and how each one is stopped."""
 
 import itertools
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,14 +14,17 @@ from deploy.embedded.clickhouse.errors import cancelled
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """One statement, from its query packet until its answer has been sent."""
+    """One statement, from its query packet until its answer has been sent.
+
+    `client_did` tells what its client did meanwhile: "" (nothing), "cancel" or "gone".
+    """
 
     number: int
     query_id: str
     user: str
     text: str
     context: Context
-    link: socket.socket
+    client_did: Callable[[], str]
     stoppable: bool
     started: float = field(default_factory=time.monotonic)
     in_engine: bool = False
@@ -50,11 +52,18 @@ class Registry:
 
     @contextmanager
     def enter(
-        self, query_id: str, text: str, context: Context, *, user: str, link: socket.socket, stoppable: bool
+        self,
+        query_id: str,
+        text: str,
+        context: Context,
+        *,
+        user: str,
+        client_did: Callable[[], str],
+        stoppable: bool,
     ) -> Iterator[Running]:
         """Hold a statement in the registry. A query id is made up if the client sent none."""
         running = Running(
-            next(self._numbers), query_id or str(uuid.uuid4()), user, text, context, link, stoppable
+            next(self._numbers), query_id or str(uuid.uuid4()), user, text, context, client_did, stoppable
         )
         with self._changed:
             self._running[running.number] = running

@@ -113,7 +113,7 @@ class Server:
         """Stop reading statements whose client has cancelled them or gone away; see that killed ones end."""
         engine = self._house.engine
         for running in statements:
-            if running.stoppable and not running.killed and (did := answers.hung_up(running.link)):
+            if running.stoppable and not running.killed and (did := running.client_did()):
                 running.cancelled = did == "cancel"
                 answers.stop([running], engine, self._house.registry)
         # Again and again: one may have been too young for the engine to know it.

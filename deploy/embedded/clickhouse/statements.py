@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deploy.embedded.clickhouse.errors import SYNTAX_ERROR, ServerError, refused
 
@@ -42,12 +42,17 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """An INSERT's head. `data` is "blocks" (the client sends them), "inline" or "select"."""
+    """An INSERT's head. `data` is "blocks" (the client sends them), "inline" or "select".
+
+    `format` is what it says its data are in ("" for nothing), `end` the place behind that.
+    """
 
     target: str
     columns: str
     settings: str
     data: str
+    format: str = field(default="", compare=False)
+    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,29 @@ def first_word(sql: str) -> str:
     return next((token.text.upper() for token in tokens(sql)), "")
 
 
+def only_reads(sql: str) -> bool:
+    """Whether a statement's first word is one of reading, and it goes on like that."""
+    word = first_word(sql)
+    if word not in READING:
+        return False
+    depth = 0
+    for token in tokens(sql):
+        depth += token.says("(", "[") - token.says(")", "]")
+        # WITH ... INSERT, and SELECT ... PARALLEL WITH another statement.
+        if depth == 0 and word != "EXPLAIN" and token.says("INSERT", "PARALLEL"):
+            return False
+    return True
+
+
 def without_format(sql: str) -> str:
     """One statement without its FORMAT clause, which the protocol ignores. Refuses several statements."""
+    return split_format(sql)[0]
+
+
+def split_format(sql: str) -> tuple[str, str]:
+    """One statement without its FORMAT clause, and the format that it named. Refuses several statements."""
     if not _NEEDS_READING.search(sql):
-        return sql
+        return sql, ""
     seen = list(tokens(sql))
     while seen and seen[-1].says(";"):
         sql = sql[: seen.pop().start]
@@ -85,13 +109,13 @@ def without_format(sql: str) -> str:
     return _cut_format(sql, seen)
 
 
-def _cut_format(sql: str, seen: list[Token]) -> str:
+def _cut_format(sql: str, seen: list[Token]) -> tuple[str, str]:
     for place in range(len(seen) - 2, 0, -1):
         word, name = seen[place], seen[place + 1]
         at_end = place + 2 == len(seen) or seen[place + 2].says("SETTINGS")
         if word.says("FORMAT") and name.kind == "word" and at_end:
-            return sql[: word.start] + sql[name.end :]
-    return sql
+            return sql[: word.start] + sql[name.end :], name.text
+    return sql, ""
 
 
 def _several(sql: str, token: Token) -> ServerError:
@@ -138,16 +162,18 @@ class _InsertReader:
         if self._at("FROM"):
             raise refused("INSERT ... FROM INFILE")
         if self.token is None or self._at(";"):
-            return Insert(target, columns, settings, "blocks")
+            return Insert(target, columns, settings, "blocks", "", len(self.sql))
         if self._at("VALUES", "FORMAT"):
-            return Insert(target, columns, settings, self._data())
+            return self._with_data(target, columns, settings)
         return Insert(target, columns, settings, "select")
 
-    def _data(self) -> str:
+    def _with_data(self, target: str, columns: str, settings: str) -> Insert:
         if self._at("FORMAT"):
             self._next()
+        named, end = (self.token.text, self.token.end) if self.token else ("", len(self.sql))
         self._next()
-        return "blocks" if self.token is None or self._at(";") else "inline"
+        data = "blocks" if self.token is None or self._at(";") else "inline"
+        return Insert(target, columns, settings, data, named, end)
 
     def _target(self) -> str:
         """`table`, `database.table` or `FUNCTION name(...)`."""

@@ -1,0 +1,1 @@
+"""Who may connect, and what the read-only user may run."""
