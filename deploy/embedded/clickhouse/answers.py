@@ -16,6 +16,7 @@ from deploy.embedded.clickhouse.wire import text, varint
 
 # The engine's process list keeps this much of a statement, so a marker further back would be lost.
 LISTED_BYTES = 50_000
+KILL_COLUMNS = ("kill_status", "query_id", "user", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Runner:
     def rows(self, running: Running, word: str, out: Output, compressed: bool) -> packets.Totals:
         """Run a statement and send its result, block by block. Returns what it has read."""
         totals, sent_blocks = packets.Totals(), 0
-        with closing(self._chunks(running, word)) as chunks:
+        with closing(self.chunks(running, word)) as chunks:
             for chunk in chunks:
                 for block, extent in blocks.cut(chunk.view):
                     if sent_blocks == 0:
@@ -39,20 +40,22 @@ class Runner:
                     sent_blocks += 1
                 totals += packets.Totals(chunk.rows_read, chunk.bytes_read)
                 running.check()
-        if sent_blocks == 0 and (columns := self._columns(running, word)):
+        if sent_blocks == 0 and (columns := self.columns(running, word)):
             out.block(blocks.header(columns), compressed)
         out.packet(packets.profile_info(totals.rows, sent_blocks, totals.size))
         return totals
 
-    def _chunks(self, running: Running, word: str) -> Generator[Chunk]:
-        """The result in pieces; `in_engine` is set only while the engine makes the next one."""
+    def chunks(
+        self, running: Running, word: str, output: str = "Native", streamed: bool = True
+    ) -> Generator[Chunk]:
+        """The result in pieces, or as one; `in_engine` is set only while the engine makes the next one."""
         sql = marked(running, word)
-        if word not in STREAMED:
+        if word not in STREAMED or not streamed:
             with self.registry.in_engine(running):
-                chunk = self.lane.query(sql, running.context)
+                chunk = self.lane.query(sql, running.context, output)
             yield chunk
             return
-        with closing(self.lane.stream(sql, running.context)) as stream:
+        with closing(self.lane.stream(sql, running.context, output)) as stream:
             while True:
                 with self.registry.in_engine(running):
                     chunk_or_none = next(stream, None)
@@ -60,7 +63,7 @@ class Runner:
                     return
                 yield chunk_or_none
 
-    def _columns(self, running: Running, word: str) -> list[tuple[str, str]]:
+    def columns(self, running: Running, word: str) -> list[tuple[str, str]]:
         """Names and types of an empty result, whose native form does not hold them."""
         if word in STREAMED:
             try:
@@ -85,8 +88,22 @@ def marked(running: Running, word: str) -> str:
     return f"{running.text}\n{running.marker}"
 
 
+def unmarked(error: ServerError, running: Running) -> ServerError:
+    """The error as it would be without the marker."""
+    text = error.text.replace(f"\n{running.marker}", "").replace(f"{running.marker} ", "")
+    return ServerError(error.code, text)
+
+
 def kill(kill: Kill, running: Running, runner: Runner, out: Output, compressed: bool) -> None:
-    """Stop the statements that the condition describes; with SYNC, return when they have stopped."""
+    """Stop what the condition describes and send what became of it."""
+    out.block(_kill_result(killed(kill, running, runner)), compressed)
+
+
+def killed(kill: Kill, running: Running, runner: Runner) -> list[tuple[str, str, str, str]]:
+    """Stop the statements that the condition describes; with SYNC, return when they have stopped.
+
+    Returns status, query id, user and text of each.
+    """
     others = [other for other in runner.registry.snapshot() if other is not running]
     numbers = _matching(kill.condition, others, runner, running.context)
     found = [other for other in others if other.number in numbers]
@@ -96,8 +113,7 @@ def kill(kill: Kill, running: Running, runner: Runner, out: Output, compressed: 
     if kill.mode == "SYNC":
         runner.registry.wait_out(found)
     status = {"SYNC": "finished", "ASYNC": "waiting", "TEST": "unknown_status"}[kill.mode]
-    rows = [(status, other.query_id, other.user, other.text) for other in found]
-    out.block(_kill_result(rows), compressed)
+    return [(status, other.query_id, other.user, other.text) for other in found]
 
 
 def stop(statements: list[Running], engine: Engine, registry: Registry) -> None:
@@ -171,7 +187,7 @@ def _as_tuple(running: Running) -> str:
 
 
 def _kill_result(rows: list[tuple[str, str, str, str]]) -> bytes:
-    names = ("kill_status", "query_id", "user", "query")
+    names = KILL_COLUMNS
     columns = b"".join(
         text(name) + text("String") + b"".join(text(row[place]) for row in rows)
         for place, name in enumerate(names)

@@ -52,11 +52,16 @@ def skip_block(cursor: Cursor) -> Extent:
     columns = []
     for _ in range(width):
         columns.append((cursor.text(LARGEST_NAME), cursor.text(LARGEST_NAME)))
-        if rows:
-            layout = layout_of(columns[-1][1])
-            _skip_prefix(cursor, layout)
-            _skip_values(cursor, layout, rows)
+        skip_column(cursor, columns[-1][1], rows)
     return Extent(start, cursor.position, tuple(columns), rows)
+
+
+def skip_column(cursor: Cursor, kind: str, rows: int) -> None:
+    """Step over the values of one column. Raises ServerError for a type whose end cannot be found, by its name."""
+    if rows:
+        layout = layout_of(kind)
+        _skip_prefix(cursor, layout)
+        _skip_values(cursor, layout, rows)
 
 
 def cut(result: memoryview) -> Iterator[tuple[memoryview, Extent]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import lz4.block
 from clickhouse_cityhash.cityhash import CityHash128
 
-from deploy.embedded.clickhouse.cursor import GrowingCursor, SocketCursor
+from deploy.embedded.clickhouse.cursor import GrowingCursor
 from deploy.embedded.clickhouse.errors import CANNOT_DECOMPRESS, CHECKSUM_DOESNT_MATCH, ServerError, refused
 
 LZ4, ZSTD, NONE = 0x82, 0x90, 0x02
@@ -16,9 +16,9 @@ HEADER = struct.Struct("<BII")
 
 
 class FrameCursor(GrowingCursor):
-    """The decompressed bytes of the frames that arrive on a socket."""
+    """The decompressed bytes of the frames that arrive in another cursor."""
 
-    def __init__(self, source: SocketCursor) -> None:
+    def __init__(self, source: GrowingCursor) -> None:
         super().__init__()
         self.source = source
 
@@ -30,7 +30,7 @@ class FrameCursor(GrowingCursor):
             missing -= len(plain)
 
 
-def read_frame(source: SocketCursor) -> bytes:
+def read_frame(source: GrowingCursor) -> bytes:
     """Receive one frame, check it and decompress it. Raises ServerError; the stream is then out of step."""
     source.require(16 + HEADER.size)
     checksum = source.raw(16)

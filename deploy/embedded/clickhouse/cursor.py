@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from typing import Protocol
 
 import numpy as np
 
@@ -10,8 +11,16 @@ from deploy.embedded.clickhouse.kernels import Bytes
 
 INITIAL_BYTES = 1 << 18
 KEEP_BYTES = 1 << 26
+PIECE_BYTES = 1 << 16
 LARGEST_BYTES = 1 << 32
 LARGEST_TEXT = 1 << 30
+
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none only at the end."""
 
 
 class Cursor:
@@ -121,3 +130,28 @@ class SocketCursor(GrowingCursor):
                 raise Truncated
             self.end += received
             missing -= received
+
+
+class FileCursor(GrowingCursor):
+    """Bytes as a file gives them. Truncated means that it has ended."""
+
+    def __init__(self, file: Source) -> None:
+        super().__init__()
+        self.file = file
+
+    def fetch(self, missing: int) -> None:
+        while missing > 0:
+            received = self.file.read(max(missing, PIECE_BYTES))
+            if not received:
+                raise Truncated
+            self.room(len(received))[: len(received)] = received
+            self.end += len(received)
+            missing -= len(received)
+
+    def more(self) -> bool:
+        """Whether there is anything left to read."""
+        try:
+            self.require(1)
+        except Truncated:
+            return False
+        return True

@@ -5,15 +5,23 @@ import logging
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.embedded.clickhouse import answers, kernels
+from deploy.embedded.clickhouse.access.guard import Guard
+from deploy.embedded.clickhouse.access.users import READER, User, Users
 from deploy.embedded.clickhouse.engine import Engine
 from deploy.embedded.clickhouse.metrics import make_metrics
 from deploy.embedded.clickhouse.registry import Registry, Running
 from deploy.embedded.clickhouse.session import House, Session
 from deploy.embedded.clickhouse.spill import clear_spill
+
+if TYPE_CHECKING:
+    from deploy.embedded.clickhouse.http.server import HttpServer
 
 WATCH_SECONDS = 0.1
 GRACE_SECONDS = 10.0
@@ -45,16 +53,49 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-class Server:
-    """Serves one data path on one address until `stop`."""
+class Unsupported(Exception):
+    """This engine cannot do what the options ask for."""
 
-    def __init__(self, path: Path, host: str, port: int, user: str, password: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where to serve what for whom. `http_port` None: no HTTP; 0 picks a free port. `reader`: the reader's password."""
+
+    path: Path
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    http_port: int | None = None
+    reader: str = field(default="", repr=False)
+
+    def users(self) -> Users:
+        """The owner, and the reader where there is one."""
+        reader = [User(READER, self.reader, reads_only=True)] if self.reader else []
+        return Users([User(self.user, self.password), *reader])
+
+
+class Server:
+    """Serves one data path on one address, or two with HTTP, until `stop`. Raises InUse, OSError, Unsupported."""
+
+    def __init__(self, options: Options) -> None:
+        path = options.path
         self.metrics, self.registry = make_metrics()
         self._lock = lock(path)
         spill = clear_spill(path)
         kernels.warm()
-        self._house = House(Engine(path), Registry(), self.metrics, spill, user, password)
-        self._listener = socket.create_server((host, port), backlog=128)
+        engine = Engine(path)
+        if not engine.isolated and (options.reader or options.http_port is not None):
+            raise Unsupported("HTTP and the reader need an engine whose connections are isolated (chDB 4)")
+        self._house = House(engine, Registry(), self.metrics, spill, options.users(), Guard(READER))
+        self._listener = socket.create_server((options.host, options.port), backlog=128)
+        self.http: HttpServer | None = None
+        if options.http_port is not None:
+            # Imported only here: the environments of older engines have no HTTP server.
+            from deploy.embedded.clickhouse.http import server as http
+
+            self.http = http.HttpServer(self._house, options.host, options.http_port)
+            self.http.start()
         self._links: set[socket.socket] = set()
         self._links_lock = threading.Lock()
         self._stopping = threading.Event()
@@ -106,6 +147,8 @@ class Server:
         while not self._stopping.wait(WATCH_SECONDS):
             try:
                 self._look_after(self._house.registry.snapshot())
+                if self.http:
+                    self.http.sessions.sweep(time.monotonic())
             except Exception:
                 log.exception("could not look after the running statements; trying again")
 
@@ -130,4 +173,6 @@ class Server:
             with suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
         self._house.registry.wait_empty(GRACE_SECONDS)
+        if self.http:
+            self.http.stop()
         self._house.engine.close()

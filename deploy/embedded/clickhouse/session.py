@@ -1,20 +1,19 @@
 """One client's connection: greeting, then packets until it goes away."""
 
-import hmac
 import logging
-import re
 import socket
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from deploy.embedded.clickhouse import answers, blocks, inserts, packets
+from deploy.embedded.clickhouse.access.guard import Guard
+from deploy.embedded.clickhouse.access.users import User, Users
 from deploy.embedded.clickhouse.answers import Runner
 from deploy.embedded.clickhouse.compression import FrameCursor
 from deploy.embedded.clickhouse.cursor import GrowingCursor, SocketCursor
 from deploy.embedded.clickhouse.engine import Context, Engine
 from deploy.embedded.clickhouse.errors import (
-    AUTHENTICATION_FAILED,
-    READONLY,
     UNEXPECTED_PACKET,
     OutOfStep,
     ProtocolError,
@@ -24,6 +23,7 @@ from deploy.embedded.clickhouse.errors import (
 )
 from deploy.embedded.clickhouse.output import Output
 from deploy.embedded.clickhouse.registry import Registry, Running
+from deploy.embedded.clickhouse.remembering import check_readonly, remember
 from deploy.embedded.clickhouse.statements import (
     READING,
     Insert,
@@ -36,7 +36,6 @@ from deploy.embedded.clickhouse.wire import REVISION
 from schemas.metrics import FrontMetrics
 
 log = logging.getLogger(__name__)
-_SET_READONLY = re.compile(r"\s*SET\s+readonly\s*=\s*'?(\d)'?\s*;?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class House:
     registry: Registry
     metrics: FrontMetrics
     spill: Path
-    user: str
-    password: str
+    users: Users
+    guard: Guard
 
 
 class Session:
@@ -62,7 +61,7 @@ class Session:
         self.receiver = inserts.Receiver(house.spill)
         self.out = Output(link)
         self.context = Context()
-        self.user = ""
+        self.user = User("", "", reads_only=True)
 
     def serve(self) -> None:
         """Greet the client and answer its packets. Returns when the connection has to be closed."""
@@ -88,24 +87,16 @@ class Session:
         hello = packets.read_hello(self.cursor)
         if hello.revision < REVISION:
             raise refused(f"client revision {hello.revision} (older than {REVISION})")
-        self._authenticate(hello)
-        self.user = hello.user
+        self.user = self.house.users.authenticate(hello.user, hello.password)
         engine = self.house.engine
         self.context = Context(hello.database or "default")
+        if self.user.reads_only:
+            self.house.guard.check_database(self.context.database)
         if self.context.database != "default":
             # An unknown database is an error of the greeting, as with a server.
             engine.control.query("SELECT 1", self.context)
         self.out.packet(packets.hello(engine.version, engine.timezone, engine.name))
         self.out.flush()
-
-    def _authenticate(self, hello: packets.Hello) -> None:
-        given, known = hello.password.encode(errors="surrogateescape"), self.house.password.encode()
-        if not hmac.compare_digest(given, known) or hello.user != self.house.user:
-            raise ServerError(
-                AUTHENTICATION_FAILED,
-                f"{hello.user}: Authentication failed: password is incorrect, "
-                "or there is no user with such name. (AUTHENTICATION_FAILED)",
-            )
 
     def _answer_packets(self) -> None:
         engine = self.house.engine
@@ -139,16 +130,24 @@ class Session:
         context = Context(self.context.database, settings)
         word = first_word(query.text)
         enter = self.house.registry.enter
-        stoppable = word in READING
+        did = partial(answers.hung_up, self.link)
         with enter(
-            query.query_id, query.text, context, user=self.user, link=self.link, stoppable=stoppable
+            query.query_id,
+            query.text,
+            context,
+            user=self.user.name,
+            client_did=did,
+            stoppable=word in READING,
         ) as running:
             try:
                 if external:
                     raise refused(f"external table {external}")
                 packets.check_query(query)
-                self._check_readonly(readonly, word)
-                self._execute(query, word, running, runner, plain)
+                check_readonly(readonly, query.text)
+                if self.user.reads_only:
+                    self._execute_guarded(query, running)
+                else:
+                    self._execute(query, word, running, runner, plain)
             except ServerError as error:
                 self._answer_failure(error, running)
             else:
@@ -166,6 +165,27 @@ class Session:
         else:
             running.text = without_format(query.text)
             self._rows(query, word, running, runner)
+
+    def _execute_guarded(self, query: packets.Query, running: Running) -> None:
+        """Run what the guard permits, on a lane of its own that the engine keeps from writing."""
+        engine, guard = self.house.engine, self.house.guard
+        lane = engine.lane()
+        try:
+            runner = Runner(engine, lane, self.house.registry)
+            permitted = guard.permit(query.text, lane)
+            query = replace(query, text=permitted.sql)
+            given = running.context
+            running.context = guard.context(given.database, given.settings, given.parameters)
+            if permitted.kind == "rows":
+                lane.seal(running.context)
+                running.text = without_format(permitted.sql)
+                self._rows(query, first_word(permitted.sql), running, runner)
+            else:
+                # What is remembered is what was asked for, not the limits that come with every statement.
+                running.context = given
+                self._remember(query, running, runner)
+        finally:
+            engine.release(lane)
 
     def _rows(self, query: packets.Query, word: str, running: Running, runner: Runner) -> None:
         totals = runner.rows(running, word, self.out, query.compressed)
@@ -192,16 +212,8 @@ class Session:
         self.out.packet(packets.progress(packets.Totals(0, 0, receiver.rows, receiver.size)))
 
     def _remember(self, query: packets.Query, running: Running, runner: Runner) -> None:
-        """SET and USE change the session. `readonly` is kept here: the engine could never be set back."""
-        if (readonly := _SET_READONLY.fullmatch(query.text)) is not None:
-            self.context.settings["readonly"] = readonly[1]
-            return
-        kept = {name: value for name, value in self.context.settings.items() if name == "readonly"}
-        with runner.registry.in_engine(running):
-            left = runner.lane.remember(without_format(query.text), running.context)
-        only_here = query.settings.keys() - self.context.settings.keys()
-        settings = {name: value for name, value in left.settings.items() if name not in only_here}
-        self.context = replace(left, settings={**settings, **kept})
+        """SET and USE change the session."""
+        self.context = remember(query.text, query.settings, self.context, running, runner)
 
     def _external_tables(self, plain: GrowingCursor) -> str:
         """Read the tables behind a query, up to the empty block. Returns the name of one, if any was sent."""
@@ -217,19 +229,12 @@ class Session:
                 return name
             name = table
 
-    @staticmethod
-    def _check_readonly(readonly: str, word: str) -> None:
-        allowed = READING if readonly != "2" else READING | {"SET", "USE"}
-        if readonly not in ("", "0") and word not in allowed:
-            raise ServerError(READONLY, "Cannot execute query in readonly mode. (READONLY)")
-
     def _answer_failure(self, error: ServerError, running: Running) -> None:
         if running.cancelled:
             self.out.packet(packets.END_OF_STREAM)
             return
         self.house.metrics.exceptions.inc()
-        text = error.text.replace(f"\n{running.marker}", "").replace(f"{running.marker} ", "")
-        self.out.packet(packets.exception(ServerError(error.code, text)))
+        self.out.packet(packets.exception(answers.unmarked(error, running)))
 
     def _last_words(self, error: ServerError) -> None:
         """Say why the connection ends, and let the client read it before the connection is reset."""

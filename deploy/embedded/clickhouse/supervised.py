@@ -20,7 +20,8 @@ PACKAGES = Path(__file__).resolve().parents[3]
 class ClickHouseServer:
     """ClickHouse over one data directory, on a loopback port; its log is `path`.log unless `log` names one.
 
-    `port` 0 picks a free one at every start; `python` is the interpreter of another environment, for another
+    `port` 0 picks a free one at every start; `http_port` the same, None for no HTTP; `reader_password` is that of the
+    read-only user (without it there is none); `python` is the interpreter of another environment, for another
     engine. `metrics_port` serves Prometheus metrics there. The data stays after `stop` and after `kill`.
     """
 
@@ -34,6 +35,8 @@ class ClickHouseServer:
         password: str = "",
         python: Path | str = sys.executable,
         metrics_port: int | None = None,
+        http_port: int | None = None,
+        reader_password: str = "",
         log: Path | str | None = None,
     ) -> None:
         self.path = Path(path)
@@ -44,7 +47,10 @@ class ClickHouseServer:
         self.log = Path(log) if log else self.path.with_name(self.path.name + ".log")
         self._python = str(python)
         self._metrics_port = metrics_port
+        self.http_port = http_port
+        self.reader_password = reader_password
         self._wanted_port = port
+        self._wanted_http_port = http_port
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -63,18 +69,26 @@ class ClickHouseServer:
         return f"clickhouse://{quote(self.user, safe='')}{secret}@{self.host}:{self.port}/default"
 
     @property
+    def http_url(self) -> str:
+        """`http://host:port`, valid after `start` of a server with HTTP."""
+        return f"http://{self.host}:{self.http_port}"
+
+    @property
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
 
     def start(self) -> None:
         """Start the server; returns when it answers a ping. Raises ChildFailed."""
         self.port = self._wanted_port or free_port(self.host)
+        if self._wanted_http_port is not None:
+            self.http_port = self._wanted_http_port or free_port(self.host)
         self._child = Child("the embedded ClickHouse", self._command(), self.log, self._environment())
         self._child.start(self._answers, READY_SECONDS)
 
     def keep_port(self) -> None:
-        """Use the port of this start at every later one: clients know it."""
+        """Use the ports of this start at every later one: clients know them."""
         self._wanted_port = self.port
+        self._wanted_http_port = self.http_port
 
     def stop(self) -> None:
         """Let running statements finish, then end the process."""
@@ -91,6 +105,8 @@ class ClickHouseServer:
     def _command(self) -> list[str]:
         options = [*("--path", str(self.path)), *("--host", self.host), *("--port", str(self.port))]
         options += ["--user", self.user]
+        if self.http_port is not None:
+            options += ["--http-port", str(self.http_port)]
         if self._metrics_port:
             options += ["--metrics-port", str(self._metrics_port)]
         return [self._python, "-m", "deploy.embedded.clickhouse", *options]
@@ -98,7 +114,11 @@ class ClickHouseServer:
     def _environment(self) -> dict[str, str]:
         inherited = os.environ.get("PYTHONPATH", "")
         places = str(PACKAGES) + (os.pathsep + inherited if inherited else "")
-        return {**os.environ, "PYTHONPATH": places, "FUNNEL_CLICKHOUSE_PASSWORD": self.password}
+        secrets = {
+            "FUNNEL_CLICKHOUSE_PASSWORD": self.password,
+            "FUNNEL_CLICKHOUSE_READER_PASSWORD": self.reader_password,
+        }
+        return {**os.environ, "PYTHONPATH": places, **secrets}
 
     def _answers(self) -> bool:
         try:

@@ -26,7 +26,9 @@ class Functions:
         originals = {str(row[0]) for row in rows if _allowed(str(row[0]), str(row[4]))}
         # `format` as a function of values only makes text; of others with two faces, both stay closed.
         originals -= of_table - {"format"}
-        usable = [row for row in rows if (row[3] or row[0]) in originals and row[0] not in of_table - {"format"}]
+        usable = [
+            row for row in rows if (row[3] or row[0]) in originals and row[0] not in of_table - {"format"}
+        ]
         names = lane.rows("SELECT name FROM system.aggregate_function_combinators", Context())
         return cls(
             frozenset(str(row[0]) for row in usable) | lists.SYNTAX_FUNCTIONS,

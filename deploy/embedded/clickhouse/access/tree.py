@@ -9,8 +9,12 @@ from deploy.embedded.clickhouse.errors import denied
 Node = dict[str, Any]
 # A table of that name would be looked for as a file or an address by an embedded engine.
 NOT_IN_TABLES = frozenset("./\\:*?")
-IN_FUNCTIONS = ("in", "notin", "globalin", "globalnotin", "nullin", "notnullin", "globalnullin", "globalnotnullin")
-IN_FUNCTIONS += tuple(name + "ignoreset" for name in IN_FUNCTIONS)
+IN_FUNCTIONS = frozenset(
+    f"{scope}{name}{rest}"
+    for scope in ("", "global")
+    for name in ("in", "notin", "nullin", "notnullin")
+    for rest in ("", "ignoreset")
+)
 
 
 class Reader:
