@@ -7,7 +7,10 @@ from pathlib import Path
 from deploy.private import write_private
 
 FILE = "secrets.json"
-NAMES = ("clickhouse_password", "token", "email_key", "link_key", "postback_secret")
+NAMES = (
+    *("clickhouse_password", "clickhouse_reader_password"),
+    *("token", "email_key", "link_key", "postback_secret"),
+)
 
 
 def embedded_secrets(directory: Path) -> dict[str, str]:

@@ -137,6 +137,7 @@ SETTINGS: tuple[Setting, ...] = (
     _number("retention_hours", 168, "How long Kafka keeps records.", 1),
     _text("clickhouse_host", "127.0.0.1", "ClickHouse's host."),
     _port("clickhouse_port", 9000, "ClickHouse's port of the native protocol."),
+    _port("clickhouse_http_port", 8123, "Port where `funnel up` serves ClickHouse's HTTP interface."),
     _text("clickhouse_user", "default", "ClickHouse's user."),
     _text("clickhouse_password", "", "Its password.", secret=True),
     _text("clickhouse_database", "default", "Database of all tables."),

@@ -71,14 +71,22 @@ def show_addresses(console: Console, stack: Stack, values: Mapping[str, Any]) ->
         table.add_row(f"metrics of {name}", address)
     table.add_row("Kafka", values["kafka"])
     table.add_row("ClickHouse (native protocol)", f"{values['clickhouse_host']}:{values['clickhouse_port']}")
+    table.add_row("ClickHouse (HTTP), for BI tools", stack.clickhouse.http_url)
     table.add_row("its password, and other secrets", str(stack.directory / "secrets.json"))
     table.add_row("logs", str(stack.directory / "logs"))
     console.print(table)
     console.print("From another terminal, while this runs:", highlight=False)
+    console.print(f"  {_curl(stack)}", highlight=False, soft_wrap=True, markup=False)
     for command in (f'query "{READY_QUERY}"', "top"):
         console.print(
             f"  {_program(values)} --embedded {command}", highlight=False, soft_wrap=True, markup=False
         )
+
+
+def _curl(stack: Stack) -> str:
+    """A call that asks ClickHouse over HTTP, as the read-only user."""
+    options = shlex.quote(str(stack.curl_options))
+    return f"curl -K {options} '{stack.clickhouse.http_url}/' --data-binary '{READY_QUERY} FORMAT PrettyCompact'"
 
 
 def _program(values: Mapping[str, Any]) -> str:

@@ -34,7 +34,9 @@ def up(
 ) -> int:
     """Start everything, do the exercise; return the exit status. ``stay``: then run until Ctrl-C."""
     directory = Path(values["data_dir"]).resolve()
-    stack = Stack(directory, _inherited(environ), port=_collector_port(values, environ, console))
+    port = _port("port", "the collector", values, environ, console)
+    http_port = _port("clickhouse_http_port", "ClickHouse's HTTP interface", values, environ, console)
+    stack = Stack(directory, _inherited(environ), port=port, clickhouse_http_port=http_port)
     try:
         settings = _start(stack, console)
         with written_down(directory, _variables(stack), list(stack.metrics.values())):
@@ -64,11 +66,13 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(TEST_PREFIX)}
 
 
-def _collector_port(values: Mapping[str, Any], environ: Mapping[str, str], console: Console) -> int:
+def _port(
+    name: str, part: str, values: Mapping[str, Any], environ: Mapping[str, str], console: Console
+) -> int:
     """The port that was asked for; if none was and the usual one is taken, 0: any."""
-    if PREFIX + "PORT" in environ or _is_free(values["port"]):
-        return int(values["port"])
-    console.print(f"port {values['port']} is taken: the collector listens on another one")
+    if PREFIX + name.upper() in environ or _is_free(values[name]):
+        return int(values[name])
+    console.print(f"port {values[name]} is taken: {part} listens on another one")
     return 0
 
 

@@ -12,6 +12,7 @@ import httpx
 from collector.partners import FIELDS
 from deploy.embedded.broker import Broker
 from deploy.embedded.clickhouse import ClickHouseServer
+from deploy.embedded.clickhouse.access.users import READER
 from deploy.embedded.supervise import Child, ChildFailed, free_port
 from deploy.private import write_private
 from deploy.secrets import embedded_secrets
@@ -37,6 +38,7 @@ class Stack:
     environ: Mapping[str, str]
     port: int = 0
     clickhouse_port: int = 0
+    clickhouse_http_port: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
     broker: Broker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
@@ -57,18 +59,23 @@ class Stack:
             port=self.clickhouse_port,
             password=known["clickhouse_password"],
             metrics_port=metrics_port,
+            http_port=self.clickhouse_http_port,
+            reader_password=known["clickhouse_reader_password"],
             log=logs / "clickhouse.log",
         )
         self._open.enter_context(server)
-        # The port stays when it is started again: clients know it.
+        # The ports stay when it is started again: clients know them.
         server.keep_port()
         self.clickhouse = server
+        # Its alphabet needs no quoting.
+        write_private(self.curl_options, f'user = "{READER}:{known["clickhouse_reader_password"]}"\n')
         self.clickhouse_metrics = f"http://127.0.0.1:{metrics_port}/metrics"
         self.pids = {"broker": broker.pid or 0, "clickhouse": server.pid or 0}
         self._settings = {
             "KAFKA": broker.bootstrap,
             "CLICKHOUSE_HOST": server.host,
             "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_HTTP_PORT": str(server.http_port),
             "CLICKHOUSE_USER": server.user,
             "CLICKHOUSE_PASSWORD": known["clickhouse_password"],
             "TOKENS": known["token"],
@@ -88,6 +95,11 @@ class Stack:
             self._settings["PARTNERS_FILE"] = str(self._partners(known["postback_secret"]))
         if PREFIX + "SPOOL_DIR" not in self.environ:
             self._settings["SPOOL_DIR"] = str(self.directory / "spool")
+
+    @property
+    def curl_options(self) -> Path:
+        """A file of options for curl that holds the reader's name and password: so they are on no command line."""
+        return self.directory / "reader.curl"
 
     def _links(self) -> Path:
         """Return the links file in the data directory: there at the first start with one link to try, and the user's to change."""

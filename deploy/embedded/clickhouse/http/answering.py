@@ -135,7 +135,9 @@ class _Work:
             # The text has been looked at; the engine looks again.
             runner.lane.seal(self.running.context, level=2)
         if (kill := kill_query(text)) is not None:
-            self._rows_of(_kill_rows(killed(kill, self.running, runner)), runner)
+            named = split_format(text)[1] or self.asked.wanted.format or formats.DEFAULT
+            rows = _kill_rows(killed(kill, self.running, runner))
+            self._rows_of(f"{rows} FORMAT {named}", runner)
         elif first_word(text) in ("SET", "USE"):
             self._remember(text, runner)
         elif self.statement.insert is not None and self.statement.data is not None:
