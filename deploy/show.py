@@ -86,7 +86,9 @@ def show_addresses(console: Console, stack: Stack, values: Mapping[str, Any]) ->
 def _curl(stack: Stack) -> str:
     """A call that asks ClickHouse over HTTP, as the read-only user."""
     options = shlex.quote(str(stack.curl_options))
-    return f"curl -K {options} '{stack.clickhouse.http_url}/' --data-binary '{READY_QUERY} FORMAT PrettyCompact'"
+    return (
+        f"curl -K {options} '{stack.clickhouse.http_url}/' --data-binary '{READY_QUERY} FORMAT PrettyCompact'"
+    )
 
 
 def _program(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The servers that the contract is held against: the embedded front on two engines, and a real server if one is named.
 
 FUNNEL_TEST_CLICKHOUSE   host:port or clickhouse://user:password@host:port of a server that may be written to
+FUNNEL_TEST_CLICKHOUSE_HTTP   http://host:port of its HTTP interface; without it that is port 8123 of the same host
 FUNNEL_TEST_VENV248      the Python of an environment with chdb 3.0.1 (engine 24.8); without it one is made in .cache
 """
 
@@ -26,7 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REAL = os.environ.get("FUNNEL_TEST_CLICKHOUSE", "")
 EMBEDDED = ["embedded-26.9", "embedded-24.8"]
 SERVERS = [*EMBEDDED, *(["real"] if REAL else [])]
+# The old engine has no connections of their own, which HTTP needs.
+HTTP_SERVERS = ["embedded-26.9", *(["real"] if REAL else [])]
 PASSWORD = "s3cret; 'quoted' & ünïcode"
+READER_PASSWORD = "only; 'to' & read"
 OLD_ENGINE = ["chdb==3.0.1", "numba", "lz4", "clickhouse-cityhash", "prometheus-client"]
 
 
@@ -40,6 +44,7 @@ class Target:
     password: str
     embedded: ClickHouseServer | None = None
     interrupts: bool = True
+    http_url: str = ""
     database: str = "default"
     clients: list[Client] = field(default_factory=list)
 
@@ -88,16 +93,20 @@ def embedded(name: str, folder: Path, request: pytest.FixtureRequest) -> Iterato
     """An embedded server on the engine that `name` asks for."""
     old = name == "embedded-24.8"
     python = request.getfixturevalue("python_248") if old else sys.executable
-    with ClickHouseServer(folder / "data", password=PASSWORD, python=python) as server:
-        yield Target(server.host, server.port, server.user, PASSWORD, server, interrupts=not old)
+    options: dict[str, Any] = {} if old else {"http_port": 0, "reader_password": READER_PASSWORD}
+    with ClickHouseServer(folder / "data", password=PASSWORD, python=python, **options) as server:
+        http_url = "" if old else server.http_url
+        yield Target(server.host, server.port, server.user, PASSWORD, server, not old, http_url)
 
 
 def real() -> Target:
     url = urlparse(REAL if "//" in REAL else f"clickhouse://{REAL}")
     assert url.hostname, f"FUNNEL_TEST_CLICKHOUSE={REAL} names no host"
-    return Target(
+    target = Target(
         url.hostname, url.port or 9000, unquote(url.username or "default"), unquote(url.password or "")
     )
+    target.http_url = os.environ.get("FUNNEL_TEST_CLICKHOUSE_HTTP", f"http://{url.hostname}:8123")
+    return target
 
 
 @contextmanager
@@ -139,6 +148,24 @@ def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def server(any_server: Target) -> Iterator[Target]:
     """Each server in turn, with a database for this test."""
     with own_database(any_server) as target:
+        yield target
+
+
+@pytest.fixture(scope="session", params=HTTP_SERVERS)
+def any_http_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    if request.param == "real":
+        yield real()
+        return
+    with embedded(request.param, tmp_path_factory.mktemp("http"), request) as target:
+        yield target
+
+
+@pytest.fixture
+def http_server(any_http_server: Target) -> Iterator[Target]:
+    """Each server that speaks HTTP in turn, with a database for this test."""
+    with own_database(any_http_server) as target:
         yield target
 
 

@@ -2,13 +2,13 @@
 
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
 from deploy.embedded.clickhouse import blocks, packets
 from deploy.embedded.clickhouse.engine import Chunk, Context, Engine, Lane, json_rows, literal
-from deploy.embedded.clickhouse.errors import ServerError
+from deploy.embedded.clickhouse.errors import TOO_MANY_ROWS_OR_BYTES, ServerError
 from deploy.embedded.clickhouse.output import Output
 from deploy.embedded.clickhouse.registry import Registry, Running
 from deploy.embedded.clickhouse.statements import READING, STREAMED, Kill
@@ -21,16 +21,17 @@ KILL_COLUMNS = ("kill_status", "query_id", "user", "query")
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs one client's statements in the engine."""
+    """Runs one client's statements in the engine; `bounded`: a result in pieces is held to its limits as a whole."""
 
     engine: Engine
     lane: Lane
     registry: Registry
+    bounded: bool = False
 
     def rows(self, running: Running, word: str, out: Output, compressed: bool) -> packets.Totals:
         """Run a statement and send its result, block by block. Returns what it has read."""
         totals, sent_blocks = packets.Totals(), 0
-        with closing(self.chunks(running, word)) as chunks:
+        with closing(self.bounded_chunks(running, word)) as chunks:
             for chunk in chunks:
                 for block, extent in blocks.cut(chunk.view):
                     if sent_blocks == 0:
@@ -63,6 +64,18 @@ class Runner:
                     return
                 yield chunk_or_none
 
+    def bounded_chunks(
+        self, running: Running, word: str, output: str = "Native", streamed: bool = True
+    ) -> Generator[Chunk]:
+        """The chunks, up to the limits on a result's rows and bytes: the engine holds each piece to the second alone."""
+        rows = size = 0
+        with closing(self.chunks(running, word, output, streamed)) as chunks:
+            for chunk in chunks:
+                rows, size = rows + chunk.rows_read, size + chunk.bytes_read
+                if self.bounded:
+                    _check_size(running.context.settings, rows, size)
+                yield chunk
+
     def columns(self, running: Running, word: str) -> list[tuple[str, str]]:
         """Names and types of an empty result, whose native form does not hold them."""
         if word in STREAMED:
@@ -79,6 +92,16 @@ class Runner:
         return (
             [(str(name), str(kind)) for name, kind in zip(shown[0], shown[1], strict=True)] if shown else []
         )
+
+
+def _check_size(settings: Mapping[str, str], rows: int, size: int) -> None:
+    for name, value in (("max_result_rows", rows), ("max_result_bytes", size)):
+        most = int(settings.get(name, "0"))
+        if 0 < most < value:
+            raise ServerError(
+                TOO_MANY_ROWS_OR_BYTES,
+                f"Limit for result exceeded, {name}: {most}, current: {value}. (TOO_MANY_ROWS_OR_BYTES)",
+            )
 
 
 def marked(running: Running, word: str) -> str:

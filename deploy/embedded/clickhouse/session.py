@@ -171,7 +171,7 @@ class Session:
         engine, guard = self.house.engine, self.house.guard
         lane = engine.lane()
         try:
-            runner = Runner(engine, lane, self.house.registry)
+            runner = Runner(engine, lane, self.house.registry, bounded=True)
             permitted = guard.permit(query.text, lane)
             query = replace(query, text=permitted.sql)
             given = running.context

@@ -151,7 +151,7 @@ class _Work:
         guard, given = house.guard, self.running.context
         lane = house.engine.lane()
         try:
-            runner = Runner(house.engine, lane, house.registry)
+            runner = Runner(house.engine, lane, house.registry, bounded=True)
             permitted = guard.permit(self.statement.text, lane)
             context = guard.context(given.database, given.settings, given.parameters)
             guard.check_format(self.asked.wanted.format)
@@ -197,7 +197,7 @@ class _Work:
         self.reply.headers["Content-Type"] = formats.content_type(output)
         pieces = formats.in_pieces(output) and not _has_totals(text, self.running.context)
         size = 0
-        with closing(runner.chunks(self.running, word, output, pieces)) as chunks:
+        with closing(runner.bounded_chunks(self.running, word, output, pieces)) as chunks:
             for chunk in chunks:
                 self._write(chunk, output, first=size == 0)
                 size += len(chunk.view)

@@ -18,6 +18,7 @@ from deploy.embedded.clickhouse.http.reply import Gone
 from deploy.embedded.clickhouse.http.sessions import Sessions
 from deploy.embedded.clickhouse.http.status import status_of
 from deploy.embedded.clickhouse.session import House
+from schemas.metrics import FrontMetrics
 
 # Requests under way at once; more wait.
 THREADS = 128
@@ -91,7 +92,7 @@ class HttpServer:
         except ServerError as error:
             self._house.metrics.exceptions.inc()
             return _refusal(error, self._answering.version)
-        exchange = _HttpExchange(request, self._loop)
+        exchange = _HttpExchange(request, self._loop, self._house.metrics)
         asked = Asked(wanted, request.headers, user, exchange, partial(_client_did, request))
         with suppress(Gone):
             await self._loop.run_in_executor(self._pool, self._work, asked)
@@ -118,8 +119,9 @@ def _client_did(request: web.Request) -> str:
 class _HttpExchange:
     """A request of aiohttp, for use from another thread."""
 
-    def __init__(self, request: web.Request, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, request: web.Request, loop: asyncio.AbstractEventLoop, metrics: FrontMetrics) -> None:
         self.response: web.StreamResponse | None = None
+        self._metrics = metrics
         self._request = request
         self._loop = loop
 
@@ -138,6 +140,7 @@ class _HttpExchange:
         if self._request.method != "HEAD":
             assert self.response is not None
             self._wait(self.response.write(data))
+            self._metrics.sent_bytes.inc(len(data))
 
     def abort(self) -> None:
         self._loop.call_soon_threadsafe(self._close)
