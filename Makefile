@@ -50,10 +50,12 @@ bench: $(STAMP) ## Measure: front, collector, latency, fuzzed requests, pipeline
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock'
 THIRD_PARTY := tests/integration/third_party/requirements
+BI := tests/contract/bi/requirements
 
 lock: $(STAMP) ## Resolve the dependencies anew: ours, and those of the tests' third party
 	@$(COMPILE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(THIRD_PARTY).in -o $(THIRD_PARTY).lock
+	@$(COMPILE) $(BI).in -o $(BI).lock
 
 clean: ## Remove everything that the other targets made
 	@rm -rf $(VENV) .cache .funnel .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

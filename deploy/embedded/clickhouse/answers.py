@@ -71,7 +71,7 @@ class Runner:
         rows = size = 0
         with closing(self.chunks(running, word, output, streamed)) as chunks:
             for chunk in chunks:
-                rows, size = rows + chunk.rows_read, size + chunk.bytes_read
+                rows, size = rows + chunk.rows_read, size + max(chunk.bytes_read, len(chunk.view))
                 if self.bounded:
                     _check_size(running.context.settings, rows, size)
                 yield chunk
