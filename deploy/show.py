@@ -76,14 +76,14 @@ def show_addresses(console: Console, stack: Stack, values: Mapping[str, Any]) ->
     table.add_row("logs", str(stack.directory / "logs"))
     console.print(table)
     console.print("From another terminal, while this runs:", highlight=False)
-    console.print(f"  {_curl(stack)}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"  {curl_line(stack)}", highlight=False, soft_wrap=True, markup=False)
     for command in (f'query "{READY_QUERY}"', "top"):
         console.print(
             f"  {_program(values)} --embedded {command}", highlight=False, soft_wrap=True, markup=False
         )
 
 
-def _curl(stack: Stack) -> str:
+def curl_line(stack: Stack) -> str:
     """A call that asks ClickHouse over HTTP, as the read-only user."""
     options = shlex.quote(str(stack.curl_options))
     return (

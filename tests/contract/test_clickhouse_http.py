@@ -13,7 +13,9 @@ import lz4.frame
 import pytest
 from clickhouse_driver import Client
 
+from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.http.codings import Framed, opened
+from tests.contract.conftest import Target
 
 ENDLESS = "SELECT count() FROM system.numbers WHERE NOT ignore(sipHash64(number))"
 
@@ -115,6 +117,9 @@ class TestAsking:
         ):
             assert code(http.get(sql)) == (500, 164)
         assert http.get("SELECT count() FROM kept", max_threads="1").text == "0\n"
+
+    def test_bytes_that_are_no_text_stay_as_they_are(self, http):
+        assert http.post(b"SELECT hex('\xff\xc3')").text == "FFC3\n"
 
 
 class TestAuthentication:
@@ -418,7 +423,7 @@ class TestSessions:
 
     def test_one_request_at_a_time(self, http, native):
         session = {"session_id": str(uuid.uuid4())}
-        running = Hanging(http, ENDLESS, **session)
+        running = Hanging(http.target, ENDLESS, **session)
         running.until_known(native)
         assert code(http.post("SELECT 1", **session))[1] == 373
         running.close()
@@ -434,16 +439,16 @@ class TestSessions:
 class Hanging:
     """A request whose answer nobody waits for."""
 
-    def __init__(self, http, sql, **parameters):
+    def __init__(self, target, sql, **parameters):
         self.query_id = str(uuid.uuid4())
-        address = urlsplit(http.target.http_url)
+        address = urlsplit(target.http_url)
         given = urlencode({"query_id": self.query_id, **parameters}, quote_via=quote)
         self._link = socket.create_connection((address.hostname, address.port))
         lines = (
             f"POST /?{given} HTTP/1.1",
             f"Host: {address.netloc}",
-            f"X-ClickHouse-User: {http.target.user}",
-            f"X-ClickHouse-Key: {http.target.password}",
+            f"X-ClickHouse-User: {target.user}",
+            f"X-ClickHouse-Key: {target.password}",
             f"Content-Length: {len(sql)}",
         )
         self._link.sendall(("\r\n".join(lines) + "\r\n\r\n" + sql).encode())
@@ -470,7 +475,7 @@ class Hanging:
 
 class TestStopping:
     def test_a_client_that_vanishes_leaves_no_running_statement(self, http, native):
-        running = Hanging(http, ENDLESS)
+        running = Hanging(http.target, ENDLESS)
         running.until_known(native)
         running.close()
         running.until_ended(native)
@@ -498,7 +503,7 @@ class TestStopping:
         assert http.rows("SELECT count() FROM t", output_format_json_quote_64bit_integers="0") == [[0]]
 
     def test_kill(self, http, native):
-        running = Hanging(http, ENDLESS)
+        running = Hanging(http.target, ENDLESS)
         running.until_known(native)
         [row] = http.rows(f"KILL QUERY WHERE query_id = '{running.query_id}' SYNC")
         assert row[:3] == ["finished", running.query_id, http.target.user]
@@ -509,7 +514,7 @@ class TestStopping:
 
 def test_many_at_once(http):
     """Statements run side by side: each sleeps for a while, and others are answered meanwhile."""
-    slow = Hanging(http, ENDLESS)
+    slow = Hanging(http.target, ENDLESS)
     native = Client(http.target.host, http.target.port, user=http.target.user, password=http.target.password)
     slow.until_known(native)
     assert [http.post(f"SELECT {n}").text for n in range(20)] == [f"{n}\n" for n in range(20)]
@@ -517,3 +522,12 @@ def test_many_at_once(http):
     slow.close()
     slow.until_ended(native)
     native.disconnect()
+
+
+def test_the_server_ends_although_requests_hang(tmp_path):
+    server = ClickHouseServer(tmp_path / "data", http_port=0)
+    with server, Client(server.host, server.port) as client:
+        target = Target(server.host, server.port, "default", "", server, http_url=server.http_url)
+        Hanging(target, ENDLESS).until_known(client)
+        server.stop()
+    assert server.log.read_text().rstrip().endswith("stopped")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.settings import clickhouse_settings
-from deploy.show import _curl
+from deploy.show import curl_line
 from sinks.clickhouse.client import connect
 from tests.contract.node import node_modules, required_node
 from tests.integration.curl import required_curl
@@ -56,7 +56,7 @@ def test_the_page_has_examples() -> None:
     assert len(BLOCKS) == 5
 
 
-def test_curl(stack: Running) -> None:
+def testcurl_line(stack: Running) -> None:
     required_curl()
     first, second = (ask(stack, ["bash", "-c", here(stack, text)]) for text in examples("sh"))
     assert first == ""
@@ -65,7 +65,7 @@ def test_curl(stack: Running) -> None:
 
 def test_the_line_that_funnel_up_prints(stack: Running) -> None:
     required_curl()
-    line = _curl(stack.stack)
+    line = curl_line(stack.stack)
     assert (
         json.loads((stack.stack.directory / "secrets.json").read_text())["clickhouse_reader_password"]
         not in line

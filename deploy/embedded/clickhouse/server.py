@@ -165,6 +165,8 @@ class Server:
     def _end(self) -> None:
         """Let running statements finish (for a while), part from the clients, close the engine."""
         self._listener.close()
+        if self.http:
+            self.http.shut()
         if not self._house.registry.wait_empty(GRACE_SECONDS):
             answers.stop(self._house.registry.snapshot(), self._house.engine, self._house.registry)
         with self._links_lock:

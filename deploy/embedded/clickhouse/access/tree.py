@@ -67,10 +67,13 @@ class Reader:
 
     def _node(self, node: Node) -> None:
         kind = node.get("type")
-        if kind is None or kind == "Literal":
-            # A literal's value and a setting's are data; whatever else is without a type is not known.
-            if kind is None and "field_type" not in node and not node.keys() <= {"name", "value"}:
-                self._deny("an unknown part of a statement")
+        if kind == "Literal" or (kind is None and "field_type" in node):
+            return
+        if kind is None and not node.keys() <= {"name", "value"}:
+            self._deny("an unknown part of a statement")
+        if kind is None:
+            # A setting: its name and value.
+            self._value(node.get("value"))
             return
         if kind not in lists.NODES:
             self._deny(str(kind))

@@ -42,19 +42,26 @@ class HttpServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http loop", daemon=True)
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
 
     def start(self) -> None:
         """Listen; returns when requests are answered."""
         self._thread.start()
         self._wait(self._listen())
 
+    def shut(self) -> None:
+        """Accept no more connections; those that there are go on."""
+        if self._site is not None:
+            self._wait(self._site.stop())
+
     def stop(self) -> None:
-        """Accept nothing more and part from the clients. Statements must have ended or been stopped."""
+        """Part from the clients. Statements must have ended or been stopped."""
         if self._runner is not None:
             self._wait(self._runner.cleanup())
+        # The threads need the loop to learn that their clients are gone.
+        self._pool.shutdown()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._pool.shutdown()
         self.sessions.close()
 
     def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -77,8 +84,8 @@ class HttpServer:
             shutdown_timeout=GOODBYE_SECONDS,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
+        self._site = web.TCPSite(self._runner, self._host, self.port)
+        await self._site.start()
         self.port = self._runner.addresses[0][1]
 
     async def _root(self, request: web.Request) -> web.StreamResponse:
