@@ -139,6 +139,7 @@ class TestAuthentication:
         wrong = self.ask(http, {"X-ClickHouse-User": http.target.user, "X-ClickHouse-Key": "no"})
         assert code(wrong) == (403, 516)
         assert code(self.ask(http, user="nobody_here", password="x")) == (403, 516)
+        assert code(self.ask(http, {"X-ClickHouse-User": b"\xff\xfe"})) == (403, 516)
 
     def test_two_ways_at_once_are_refused(self, http):
         answer = self.ask(http, {"X-ClickHouse-User": http.target.user}, user="x", password="y")
@@ -154,6 +155,13 @@ class TestAnswering:
         assert answer.headers["X-ClickHouse-Server-Display-Name"]
         assert answer.headers["Content-Type"] == "application/json; charset=UTF-8"
         assert answer.json()["data"] == [{"a": 1}]
+
+    def test_what_was_sent_cannot_end_a_header(self, http):
+        hostile = "x\r\nSet-Cookie: a=b"
+        answers = [http.post("SELECT 1", query_id=hostile), http.post("SELECT 1", default_format=hostile)]
+        answers += [http.post("SELECT 1", session_timezone=hostile)]
+        assert not any("Set-Cookie" in answer.headers for answer in answers)
+        assert [answer.status_code == 200 for answer in answers] == [True, False, False]
 
     def test_the_summary_counts(self, http):
         http.post("CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")

@@ -115,7 +115,7 @@ class Lane:
         # Engine 24.8 knows no parameters.
         more = {"params": dict(parameters)} if parameters else {}
         try:
-            result = self._connection.query(sql, output, **more)
+            result = self._connection.query(_encoded(sql), output, **more)
         except (RuntimeError, chdb.ChdbError) as error:
             raise from_engine(str(error)) from None
         return _chunk(result)
@@ -123,7 +123,7 @@ class Lane:
     def _stream(self, sql: str, output: str, parameters: Mapping[str, str]) -> Generator[Chunk]:
         more = {"params": dict(parameters)} if parameters else {}
         try:
-            result = self._connection.send_query(sql, output, **more)
+            result = self._connection.send_query(_encoded(sql), output, **more)
         except (RuntimeError, chdb.ChdbError) as error:
             if _UNSTREAMED not in str(error):
                 raise from_engine(str(error)) from None
@@ -210,6 +210,15 @@ def literal(value: str) -> str:
 def identifier(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _encoded(sql: str) -> str | bytes:
+    """Bytes for a text that is not one: they reach the engine as they came in."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        return sql.encode(errors="surrogateescape")
+    return sql
 
 
 def _fetch(result: Any) -> Any:

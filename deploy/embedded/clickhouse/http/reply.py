@@ -135,11 +135,16 @@ class Reply:
             headers["Content-Encoding"] = self._coding
         if length is None:
             headers["X-ClickHouse-Exception-Tag"] = self._tag
-        self._exchange.start(status, headers, length)
+        self._exchange.start(status, {name: _in_one_line(value) for name, value in headers.items()}, length)
         self._held.seek(0)
         while piece := self._held.read(PIECE_BYTES):
             self._exchange.send(piece)
         self._held.truncate(0)
+
+
+def _in_one_line(value: str) -> str:
+    """What clients sent comes back in headers: nothing there may end a line, or be no text."""
+    return "".join(letter if letter.isprintable() else "?" for letter in value)
 
 
 def _tagged(text: bytes, tag: bytes) -> bytes:

@@ -192,6 +192,8 @@ def _is_greeting(request: web.Request, wanted: Wanted) -> bool:
 def _refusal(error: ServerError, version: str) -> web.Response:
     return web.Response(
         status=status_of(error.code),
-        text=f"{error} (version {version})\n",
+        body=f"{error} (version {version})\n".encode(errors="surrogateescape"),
         headers={"X-ClickHouse-Exception-Code": str(error.code)},
+        content_type="text/plain",
+        charset="utf-8",
     )
