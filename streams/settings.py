@@ -23,6 +23,7 @@ class WorkerSettings:
     align_slack_ms: int = 2_000
     align_hold_ms: int = 3_000
     derive_seconds: float = 1.0
+    derive_coarse_seconds: float = 30.0
     stop_seconds: float = 20.0
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
