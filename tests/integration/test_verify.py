@@ -235,9 +235,9 @@ TAMPERED = {
         with_small_group(1, "other"),
         {"day rollup: groups", "day rollup: unique visitors by group"},
     ),
-    "a group of days has too many visitors": Tampering(
+    "groups of days have too many visitors": Tampering(
         "visitors) FROM rollup_day",
-        with_small_group(-1, add(3)),
+        lambda rows: [[*row[:-1], row[-1] + 3 * (0 < row[-1] <= 4)] for row in rows],
         {"day rollup: unique visitors by group"},
     ),
 }
