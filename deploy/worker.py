@@ -10,6 +10,7 @@ import time
 from prometheus_client import CollectorRegistry, start_http_server
 
 from schemas.metrics import WorkerMetrics
+from schemas.remote import RegistryError, SchemaRegistry, registered
 from schemas.topics import TOPICS
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.grains import COARSE, MINUTE
@@ -22,7 +23,9 @@ from streams.broker import HopSender, describe_cluster
 from streams.deriving import Deriver, Turn
 from streams.errors import WorkerError
 from streams.flushing import Flusher
+from streams.patience import patiently
 from streams.pipeline import Pipeline
+from streams.resolving import Resolver
 from streams.settings import WorkerSettings
 from streams.steps.enrich import Lookups
 from streams.warm import warm_up
@@ -46,6 +49,7 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     stop = asyncio.Event()
     cluster = await asyncio.to_thread(describe_cluster, settings.bootstrap, TOPICS)
     partitions = cluster.partitions[TOPICS[0]]
+    ours = await asyncio.to_thread(registered, settings.registry, TOPICS) if settings.registry.url else {}
     connections = [connect(clickhouse) for _ in range(4)]
     restoring, inserting, *deriving = connections
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
@@ -53,6 +57,9 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     _collect_seldom()
     owner = Journal(restoring, settings.group)
     assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions, metrics)
+    if ours:
+        patience = patiently(RegistryError, "schemas", assignments.give_up, metrics)
+        assignments.resolver = Resolver(SchemaRegistry(settings.registry), ours, patience)
     flusher = Flusher(
         Journal(inserting, settings.group),
         HopSender(settings.bootstrap),

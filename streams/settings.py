@@ -1,6 +1,8 @@
 """What a worker can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from schemas.remote import RegistrySettings
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -30,3 +32,4 @@ class WorkerSettings:
     geo_country_mmdb: str = ""
     geo_asn_mmdb: str = ""
     accept_log_loss: bool = False
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
