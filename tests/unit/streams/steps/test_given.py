@@ -20,7 +20,7 @@ from streams.steps.decode import decode
 from streams.steps.given import GivenIds, given_ids
 from tests.unit.streams.steps.records import NOW, anything, batch, encoded, topics, valid
 
-OURS, OTHER, FOREIGN = 7, 1 << 31, 4711
+OURS, OTHER, FOREIGN = 70_001, 1 << 31, 4711
 
 
 def other_schema(topic: str, dropped: frozenset[str], turned: bool) -> dict[str, Any]:
