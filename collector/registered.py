@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from collector.producer import Producer, SentRecord
+from collector.producer import Keeper, Producer, SentRecord
 from schemas.framing import reframed
 
 
@@ -18,7 +18,7 @@ class RegisteredProducer(NamedTuple):
         """See Producer."""
         return self.producer.send(record._replace(value=reframed(self.ids[record.topic], record.value)))
 
-    async def ready(self) -> bool:
+    async def ready(self) -> Keeper:
         """See Producer."""
         return await self.producer.ready()
 
