@@ -52,8 +52,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 THIRD_PARTY := tests/integration/third_party/requirements
 BI := tests/contract/bi/requirements
 
-lock: $(STAMP) ## Resolve the dependencies anew: ours, and those of the tests' third party
+lock: $(STAMP) ## Resolve the dependencies anew: ours, the image's, and those of the tests' third party
 	@$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra image --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 	@$(COMPILE) $(THIRD_PARTY).in -o $(THIRD_PARTY).lock
 	@$(COMPILE) $(BI).in -o $(BI).lock
 

@@ -1,7 +1,8 @@
-"""The whole pipeline on one machine: events already in Kafka → journal and minute rollup, everything on, one worker.
+"""The whole pipeline on one machine: events already in Kafka → journal and rollups, everything on, one worker.
 
 ``python -m benchmarks.pipeline [--events N] [--plain N]`` prints one JSON line. The clock runs from the moment the worker owns its partitions
-until the rollup's fences have reached the log's end. ``verified``: the oracle's final numbers equal ClickHouse's.
+until the fences of all rollups have reached the log's end; ``minute_seconds`` until those of the minute rollup had.
+``verified``: the oracle's final numbers equal ClickHouse's.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from schemas.topics import TOPICS
 from simulator.fixtures import records
 from simulator.kafka import send_prepared
 from sinks.clickhouse.client import connect
+from sinks.clickhouse.grains import MINUTE
 from streams.broker import LogEnds, describe_cluster
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +101,7 @@ def measure(stack: Stack, values: Mapping[str, Any], events: int) -> dict[str, A
     with cpu_of(servers) as spent:
         worker = stack.start_worker()
         started = time.monotonic()
+        minute = wait_until_drained(lambda: backlog_of(connection, cluster.id, ends, (MINUTE,)), pause=0.25)
         seconds = wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), pause=0.25) - started
         worker_process = psutil.Process(worker.child.pid)
         times = worker_process.cpu_times()
@@ -109,6 +112,7 @@ def measure(stack: Stack, values: Mapping[str, Any], events: int) -> dict[str, A
     return {
         "events": events,
         "seconds": round(seconds, 2),
+        "minute_seconds": round(minute - started, 2),
         "events_per_second": round(events / seconds),
         "cpu_seconds": {"worker": round(times.user + times.system, 2), **spent},
         "cpu_seconds_by_stage": stages,

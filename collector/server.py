@@ -18,15 +18,19 @@ from collector.app import App, create_app
 from collector.kafka import KafkaProducer
 from collector.producer import Producer
 from collector.quiet import Sampled
+from collector.registered import RegisteredProducer
 from collector.settings import CollectorSettings
 from collector.spool.producer import SpoolingProducer, open_spool
 from schemas.metrics import CollectorMetrics, SpoolMetrics
+from schemas.remote import registered
 from schemas.topics import EVENT_TOPICS, POSTBACKS
 
 CONNECTIONS = 4096
 HEAD_BYTES = 1 << 16
 """Of a request's head; the longest URL that is taken has 4 KiB, its encoding at most three times that."""
 GARBAGE_THRESHOLD = 20_000
+SENT = (*EVENT_TOPICS, POSTBACKS)
+"""The topics that a collector writes."""
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +51,8 @@ def now_ms() -> int:
 async def _serve(settings: CollectorSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    topics = [settings.topic_prefix + topic for topic in (*EVENT_TOPICS, POSTBACKS)]
-    producer = make_producer(settings, topics, registry)
+    topics = [settings.topic_prefix + topic for topic in SENT]
+    producer = await _with_registry(settings, make_producer(settings, topics, registry))
     app = create_app(settings, producer, CollectorMetrics.create(registry), now_ms)
     logging.getLogger("collector.app").addFilter(Sampled())
     # What is there by now stays, and requests make no cycles: the garbage collector need not look so often.
@@ -68,6 +72,14 @@ def make_producer(
     metrics = SpoolMetrics.create(registry)
     spool = open_spool(settings, metrics)
     return SpoolingProducer(KafkaProducer(settings, topics), spool, settings, metrics, now_ms)
+
+
+async def _with_registry(settings: CollectorSettings, producer: Producer) -> Producer:
+    """Return ``producer``, or one that frames under a Schema Registry's ids; waits while the registry is away. Raises RegistryRefused."""
+    if not settings.registry.url:
+        return producer
+    ids = await asyncio.to_thread(registered, settings.registry, SENT)
+    return RegisteredProducer(producer, {settings.topic_prefix + topic: ids[topic] for topic in ids})
 
 
 async def serve_app(app: App, host: str, port: int, read_seconds: float = 10.0) -> None:

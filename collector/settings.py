@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collector.partners import Partner
+from schemas.remote import RegistrySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +52,4 @@ class CollectorSettings:
     spool_dir: str = ""
     spool_max_bytes: int = 1 << 30
     spool_segment_bytes: int = 8 << 20
+    registry: RegistrySettings = field(default_factory=RegistrySettings)

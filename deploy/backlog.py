@@ -1,17 +1,20 @@
-"""How much is still on its way: in Kafka but not in the journal, in the journal but not in the rollup."""
+"""How much is still on its way: in Kafka but not in the journal, in the journal but not in every rollup."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sinks.clickhouse.client import Connection
+from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import newest_flushes
-from sinks.clickhouse.minute import MINUTE
-from sinks.clickhouse.rollup import rollup_fences
+from sinks.clickhouse.rollup import Rollup, rollup_fences
 from streams.unit import source_name
 
 
 class Backlog(NamedTuple):
-    """Records not in the journal yet, journaled offsets not derived yet, and where the log ended at this look (the sum of its ends)."""
+    """Records not in the journal yet, journaled offsets not derived yet (by each rollup), and where the log ended at this look.
+
+    That is the sum of its ends.
+    """
 
     records: int
     derive: int
@@ -27,15 +30,17 @@ Ends = Callable[[], dict[tuple[str, int], tuple[int, int]]]
 """Returns the log's first and next offset per (topic, partition)."""
 
 
-def backlog_of(connection: Connection, cluster_id: str, ends: Ends) -> Backlog:
-    """Return what is still on its way for the sources of ``cluster_id``."""
+def backlog_of(
+    connection: Connection, cluster_id: str, ends: Ends, rollups: Sequence[Rollup] = ROLLUPS
+) -> Backlog:
+    """Return what is still on its way for the sources of ``cluster_id``: to the journal, and to ``rollups``."""
     bounds = ends()
     sources = {line: source_name(cluster_id, line) for line in bounds}
     fences = newest_flushes(connection, list(sources.values()))
-    derived = rollup_fences(connection, MINUTE, list(sources.values()))
+    derived = [rollup_fences(connection, rollup, list(sources.values())) for rollup in rollups]
     records = waiting = 0
     for line, (start, end) in bounds.items():
         fence = fences.get(sources[line], start - 1)
         records += max(0, end - 1 - fence)
-        waiting += max(0, fence - derived.get(sources[line], start - 1))
+        waiting += sum(max(0, fence - upto.get(sources[line], start - 1)) for upto in derived)
     return Backlog(records, waiting, sum(end for _, end in bounds.values()))

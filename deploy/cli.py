@@ -158,6 +158,8 @@ def simulate(
     """Send simulated journeys through the collector or straight into Kafka."""
     from deploy.simulation import simulate as run_simulation
 
+    if via == "kafka" and values["schema_registry_url"]:
+        raise click.ClickException("--via kafka sends under the checked-in schema ids: use --via collector")
     run_simulation(
         values, console, events=events, seed=seed, via=via, mess=mess, url=url, acknowledged=acknowledged
     )
@@ -302,6 +304,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
 
     from collector.errors import SpoolError
     from deploy.embedded.supervise import ChildFailed
+    from schemas.remote import RegistryError
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
     from sinks.clickhouse.errors import ClickHouseError, MigrationError
@@ -309,6 +312,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
 
     return (
         HTTPError,
+        RegistryError,
         ChildFailed,
         KafkaFailed,
         NotAcknowledged,

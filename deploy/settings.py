@@ -12,6 +12,7 @@ from typing import Any
 from collector.links import load_links
 from collector.partners import load_partners
 from collector.settings import CollectorSettings
+from schemas.remote import RegistrySettings, check_url
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.settings import DAY_MS, WorkerSettings
 
@@ -114,6 +115,10 @@ def _servers(name: str, default: str, meaning: str) -> Setting:
     return Setting(name, "host:port, by commas", parse, default, meaning)
 
 
+def _url(name: str, meaning: str) -> Setting:
+    return Setting(name, "URL", check_url, "", meaning)
+
+
 def _networks(name: str, meaning: str) -> Setting:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
@@ -180,6 +185,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Folder where the collector keeps events while the broker is away, of its own for each; empty: it answers 503.",
     ),
     _number("spool_max_bytes", 1 << 30, "Most that the spool takes on disk; full, it answers 503.", 1 << 20),
+    _url(
+        "schema_registry_url",
+        "Schema Registry (Confluent's REST interface) that gives the schema ids; empty: the checked-in ids hold.",
+    ),
+    _text("schema_registry_user", "", "User of the Schema Registry; empty: none is asked for."),
+    _text("schema_registry_password", "", "Its password.", secret=True),
     _text("group", "funnel", "Consumer group of the workers."),
     _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
     _number("flush_rows", 50_000, "Records at which a flush is due.", 1),
@@ -215,7 +226,8 @@ def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
     try:
         return setting.parse(text)
     except ValueError as error:
-        shown = "its value" if setting.secret else repr(text)
+        # A URL may carry a password, which is one thing that may be wrong with it.
+        shown = "its value" if setting.secret or setting.kind == "URL" else repr(text)
         raise SettingsError(setting.variable, f"{shown} is not a {setting.kind}: {error}") from None
 
 
@@ -251,7 +263,14 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         rate_per_key=values["rate_per_key"],
         spool_dir=values["spool_dir"],
         spool_max_bytes=values["spool_max_bytes"],
+        registry=registry_settings(values),
     )
+
+
+def registry_settings(values: Mapping[str, Any]) -> RegistrySettings:
+    """Return where the Schema Registry is, if there is one."""
+    names = ("url", "user", "password")
+    return RegistrySettings(**{name: values[f"schema_registry_{name}"] for name in names})
 
 
 def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:
@@ -289,4 +308,5 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         geo_country_mmdb=values["geo_country_mmdb"],
         geo_asn_mmdb=values["geo_asn_mmdb"],
         accept_log_loss=values["accept_log_loss"],
+        registry=registry_settings(values),
     )

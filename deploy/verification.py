@@ -1,7 +1,9 @@
 """`funnel verify`: the oracle's numbers against ClickHouse's."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,15 @@ from rich.console import Console
 from deploy.backlog import Backlog, backlog_of
 from deploy.drained import NotDrained, wait_until_drained
 from deploy.progress import bar
-from deploy.settings import clickhouse_settings
+from deploy.settings import clickhouse_settings, registry_settings
+from schemas.framing import schema_id_of
+from schemas.remote import SchemaRegistry
 from schemas.topics import TOPICS
 from simulator.acknowledged import read_acknowledged
 from simulator.kafka import read_log
+from simulator.log import Log
 from simulator.oracle.compute import Rules, compute
+from simulator.oracle.given import Given
 from simulator.report import Report, render
 from simulator.verify import verify as compare
 from sinks.clickhouse.client import Connection, connect
@@ -91,6 +97,7 @@ def compare_with(
         total = sum(len(span.records) for span in log.lines.values())
         progress.update(reading, total=total, completed=total)
         computing = progress.add_task("computing by the rules", total=total)
+        rules = replace(rules, given=_given(values, log))
         result = compute(log, rules, lambda count: progress.advance(computing, count))
         progress.update(computing, completed=total)
         comparing = progress.add_task("comparing with ClickHouse", total=total)
@@ -101,3 +108,17 @@ def compare_with(
     console.print(render(report))
     console.print("[green]verified: every number agrees[/]" if report.ok else "[bold red]not verified[/]")
     return report
+
+
+def _given(values: Mapping[str, Any], log: Log) -> dict[int, Given] | None:
+    """Return what the ids in ``log`` stand for in the Schema Registry, None where the checked-in ids hold. Raises RegistryError."""
+    settings = registry_settings(values)
+    if not settings.url:
+        return None
+    ids = {schema_id_of(record.value) for span in log.lines.values() for record in span.records}
+    registry = SchemaRegistry(settings)
+    try:
+        found = {number: registry.find(number) for number in ids if number is not None}
+    finally:
+        registry.close()
+    return {number: Given(json.dumps(one.schema), one.topics) for number, one in found.items() if one}

@@ -20,7 +20,7 @@ def encode(topic: str, record: Mapping[str, Any]) -> bytes:
     schema = latest_schema(topic)
     out = io.BytesIO()
     try:
-        fastavro.schemaless_writer(out, _plain(schema.id), record)
+        fastavro.schemaless_writer(out, plain_schema(schema.id), record)
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{topic}: {error}") from error
     return frame(schema.id, out.getvalue())
@@ -28,13 +28,16 @@ def encode(topic: str, record: Mapping[str, Any]) -> bytes:
 
 def decode_body(schema_id: int, value: bytes) -> dict[str, Any]:
     """Return the record of a framed value that was written under ``schema_id``; times stay integers in ms UTC."""
-    raw = fastavro.schemaless_reader(io.BytesIO(value[HEADER_LENGTH:]), _plain(schema_id), None)
+    raw = fastavro.schemaless_reader(io.BytesIO(value[HEADER_LENGTH:]), plain_schema(schema_id), None)
     return dict(raw)  # type: ignore[arg-type]
 
 
 @cache
-def _plain(schema_id: int) -> Any:
-    """The schema without logical types: times are the integers they are, which also halves the time of encoding."""
+def plain_schema(schema_id: int) -> Any:
+    """Return a registered schema, parsed, without logical types: times are the integers they are, which also halves the time of encoding.
+
+    Raises KeyError.
+    """
     entry = schema_by_id(schema_id)
     if entry is None:
         raise KeyError(schema_id)

@@ -20,9 +20,14 @@ BUFFERED_BATCHES = 16
 """Fetched batches that may wait between consumer and agent; Faust's default of 4096 is meant for single events."""
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Keep nothing on disk: there are no tables, and the root of a container may be read-only."""
+
+
 def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
     """Return the Faust app that feeds ``pipeline``."""
-    app = faust.App(
+    app = _App(
         settings.group,
         broker=f"kafka://{settings.bootstrap}",
         key_serializer="raw",

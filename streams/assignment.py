@@ -21,6 +21,7 @@ from streams.cold import Cold
 from streams.errors import LogLossError, OwnershipLost
 from streams.patience import patiently
 from streams.process import Processor
+from streams.resolving import Resolver
 from streams.restore import restore
 from streams.settings import WorkerSettings
 from streams.steps.enrich import Lookups
@@ -60,6 +61,7 @@ class Assignments:
     partitions: int
     metrics: WorkerMetrics
     give_up: threading.Event = field(default_factory=threading.Event)
+    resolver: Resolver | None = None
 
     def take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
         """Do as `_take`; while ClickHouse is away, wait and begin again. Raises OwnershipLost once ``give_up`` is set."""
@@ -85,7 +87,9 @@ class Assignments:
         states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         cold = Cold(self.history, self.partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
-        processor = Processor(self.settings, self.lookups, states, sources, self.partitions, cold)
+        processor = Processor(
+            self.settings, self.lookups, states, sources, self.partitions, cold, self.resolver
+        )
         return Assignment(token, sources, Lines(next_offset), processor)
 
     def _next(self, line: Line, source: str, fence: int | None, bounds: tuple[int, int]) -> int:

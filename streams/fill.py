@@ -26,6 +26,11 @@ class Fill:
     _since: float = 0.0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be taken."""
+        return not self._batches
+
     async def put(self, batch: RawBatch) -> None:
         """Add ``batch``; wait first while a whole flush is waiting to be taken."""
         async with self._changed:

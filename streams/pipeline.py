@@ -1,6 +1,6 @@
 """From batches taken to rows landed: at most two flushes exist, one being filled or processed and one being inserted.
 
-Event loop: intake and order. A processing thread: the steps. A flushing thread: hops, then the insert. A deriving thread: rollups. Each of
+Event loop: intake and order. A processing thread: the steps. A flushing thread: hops, then the insert. Deriving threads: rollups. Each of
 the threads that talk to ClickHouse has a connection of its own.
 """
 
@@ -62,6 +62,12 @@ class Pipeline:
     def assignment(self) -> Assignment | None:
         """What the worker owns now."""
         return self._current
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was taken in has landed. Any thread may ask."""
+        flush = self._flush
+        return self._fill.empty and self._idle.is_set() and (flush is None or flush.done())
 
     async def put(self, batch: RawBatch) -> None:
         """Take a batch; waits while a whole flush is waiting already (more intake waits, nothing is dropped)."""

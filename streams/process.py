@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from schemas.framing import reframed
 from schemas.topics import (
     CLICKS,
     CONVERSIONS,
@@ -25,6 +26,7 @@ from streams.broker import Hop
 from streams.cold import Cold
 from streams.counting import count_conversions
 from streams.crediting import Hit, credit, take_requests
+from streams.resolving import Resolver
 from streams.rows import flush_frame
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
@@ -50,6 +52,7 @@ class Processor:
     sources: Mapping[Line, str]
     partitions: int
     cold: Cold | None = None
+    resolver: Resolver | None = None
     models: Mapping[str, Model] = field(default_factory=lambda: MODELS)
 
     def process(self, unit: Unit) -> Outcome:
@@ -83,7 +86,8 @@ class _Run:
 
     def topic(self, topic: str, raw: RawBatch) -> None:
         with self.stage("decode"):
-            frame, rejects = decode(raw)
+            resolver = self.processor.resolver
+            frame, rejects = decode(raw, resolver.given(raw) if resolver else None)
             self._reject(topic, raw, rejects, attached=True)
         with self.stage("validate"):
             frame, rejects = validate(topic, frame)
@@ -177,7 +181,15 @@ class _Run:
             self._duplicates(CONVERSIONS, kept.duplicates)
             self._conflicts(CONVERSIONS, raw, kept.conflicts)
             self.frames += [kept.accepted, counted_rows.rows]
-            self.hops += counted_rows.hops
+            self.hops += self._framed(counted_rows.hops)
+
+    def _framed(self, requests: list[Hop]) -> list[Hop]:
+        """Return credit requests under the id that the Schema Registry has given their schema, if there is one."""
+        resolver = self.processor.resolver
+        if resolver is None:
+            return requests
+        schema_id = resolver.ours[CREDIT_REQUESTS]
+        return [hop._replace(value=reframed(schema_id, hop.value)) for hop in requests]
 
     def _requests(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         with self.stage("cold"):

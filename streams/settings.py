@@ -1,6 +1,8 @@
 """What a worker can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from schemas.remote import RegistrySettings
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -23,9 +25,11 @@ class WorkerSettings:
     align_slack_ms: int = 2_000
     align_hold_ms: int = 3_000
     derive_seconds: float = 1.0
+    derive_coarse_seconds: float = 30.0
     stop_seconds: float = 20.0
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     geo_country_mmdb: str = ""
     geo_asn_mmdb: str = ""
     accept_log_loss: bool = False
+    registry: RegistrySettings = field(default_factory=RegistrySettings)

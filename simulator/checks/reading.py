@@ -14,7 +14,6 @@ class Tables(NamedTuple):
     read: Reader
     cluster_id: str
     journal: str = "journal"
-    rollup: str = "rollup_minute"
 
     @property
     def is_ours(self) -> str:

@@ -1,14 +1,15 @@
-"""The minute rollup, group by group.
+"""The rollups by minute, hour and day, group by group.
 
 Its rows do not say which cluster they come from. Where the tables also hold other clusters' rows (an earlier run's, of an embedded
 broker that forgot), these are aggregated from the journal, up to where the rollup has taken them, and taken off.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from simulator.checks.reading import Row, Tables, quoted
 from simulator.oracle.result import Result
-from simulator.oracle.rollup import MEASURES, Group, Rollup
+from simulator.oracle.rollup import DAY, HOUR, MEASURES, Group, Rollup
 from simulator.report import Check, Differences, equal
 
 RANGE = 100_000
@@ -20,22 +21,44 @@ _STATUSES = ("pending", "approved", "rejected", "reversed")
 _NOTHING = [0] * (len(MEASURES) + 1)
 Sums = dict[Group, list[int]]
 Bounds = tuple[int | None, int | None]
-"""From, below: minutes in seconds UTC, None where open."""
+"""From, below: buckets in seconds UTC, None where open."""
 
 
 def rollup_checks(result: Result, tables: Tables) -> Iterator[Check]:
-    """Compare the fences, then sums and unique visitors of all groups."""
-    fences = _fences(tables)
-    yield _fence_check(result, fences)
-    others = any(not source.startswith(f"{tables.cluster_id}/") for source in fences)
-    unique = _merge_function(tables)
-    comparison = _Comparison(result.rollup)
-    for first, below in _ranges(result.rollup):
-        foreign = _foreign(tables, first, below) if others else {}
-        comparison.compare((first, below), _net(_actual(tables, unique, first, below), foreign))
-    yield from comparison.checks()
+    """Compare of each rollup the fences, then sums and unique visitors of all groups; of the minutes also the totals."""
+    hours = result.rollup.coarser(HOUR)
+    yield from _checks(result, result.rollup, _Table(tables, "rollup", "rollup_minute", "toStartOfMinute"))
+    yield from _checks(result, hours, _Table(tables, "hour rollup", "rollup_hour", "toStartOfHour"))
+    yield from _checks(result, hours.coarser(DAY), _Table(tables, "day rollup", "rollup_day", "toStartOfDay"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A rollup's table: how it is called in checks and in ClickHouse, and the function that makes its buckets."""
+
+    tables: Tables
+    title: str
+    name: str
+    bucket: str
+
+    @property
+    def is_finest(self) -> bool:
+        """Whether this is the rollup by minute."""
+        return self.bucket == "toStartOfMinute"
+
+
+def _checks(result: Result, rollup: Rollup, table: _Table) -> Iterator[Check]:
+    fences = _fences(table)
+    yield _fence_check(result, table, fences)
+    others = any(not source.startswith(f"{table.tables.cluster_id}/") for source in fences)
+    unique = _merge_function(table)
+    comparison = _Comparison(rollup)
+    for first, below in _ranges(rollup):
+        foreign = _foreign(table, first, below) if others else {}
+        comparison.compare((first, below), _net(_actual(table, unique, first, below), foreign))
+    yield from comparison.checks(table.title, with_totals=table.is_finest)
     if not others:
-        yield _all_visitors(result.rollup, tables, unique)
+        yield _all_visitors(rollup, table, unique)
 
 
 class _Comparison:
@@ -63,15 +86,15 @@ class _Comparison:
             if not _is_near(unique, visitors):
                 self.differing_visitors.add(f"{_said(group)}: {unique} visitors expected, {visitors} found")
 
-    def checks(self) -> Iterator[Check]:
-        """Yield what came of it."""
-        yield self.differing.check("rollup: groups", len(self.expected), self.groups)
-        for place, measure in enumerate(MEASURES):
+    def checks(self, title: str, with_totals: bool) -> Iterator[Check]:
+        """Yield what came of it; ``with_totals``: also the sum of each measure over all groups."""
+        yield self.differing.check(f"{title}: groups", len(self.expected), self.groups)
+        for place, measure in enumerate(MEASURES if with_totals else ()):
             yield equal(
-                f"rollup: {measure}", sum(row[place] for row in self.expected.values()), self.totals[place]
+                f"{title}: {measure}", sum(row[place] for row in self.expected.values()), self.totals[place]
             )
         expected = sum(self.rollup.visitors.values())
-        yield self.differing_visitors.check("rollup: unique visitors by group", expected, self.visitors)
+        yield self.differing_visitors.check(f"{title}: unique visitors by group", expected, self.visitors)
 
 
 def _is_near(expected: int, actual: int) -> bool:
@@ -89,14 +112,14 @@ def _net(actual: Sums, foreign: Sums) -> Sums:
     return net
 
 
-def _fences(tables: Tables) -> dict[str, int]:
-    rows = tables.read(
-        f"SELECT toString(_source) AS source, max(_fence) FROM {tables.rollup} WHERE source != '' GROUP BY source"
+def _fences(table: _Table) -> dict[str, int]:
+    rows = table.tables.read(
+        f"SELECT toString(_source) AS source, max(_fence) FROM {table.name} WHERE source != '' GROUP BY source"
     )
     return {source: int(fence) for source, fence in rows}
 
 
-def _fence_check(result: Result, fences: Mapping[str, int]) -> Check:
+def _fence_check(result: Result, table: _Table, fences: Mapping[str, int]) -> Check:
     found = Differences()
     filled = {
         name: source.span.records[-1].offset for name, source in result.sources.items() if source.span.records
@@ -104,14 +127,14 @@ def _fence_check(result: Result, fences: Mapping[str, int]) -> Check:
     for name, last in filled.items():
         if fences.get(name, -1) < last:
             found.add(f"{name}: derived up to {fences.get(name, 'nothing')}, the log goes to {last}")
-    return found.check("rollup: sources derived to the end", len(filled), len(filled) - found.count)
+    return found.check(f"{table.title}: sources derived to the end", len(filled), len(filled) - found.count)
 
 
-def _merge_function(tables: Tables) -> str:
+def _merge_function(table: _Table) -> str:
     """The function that merges the states in column ``visitors``, by the column's type."""
-    rows = tables.read(
+    rows = table.tables.read(
         "SELECT type FROM system.columns WHERE database = currentDatabase() "
-        f"AND table = {quoted(tables.rollup)} AND name = 'visitors'"
+        f"AND table = {quoted(table.name)} AND name = 'visitors'"
     )
     inner = str(rows[0][0]).removeprefix("AggregateFunction(")
     name, parenthesis, rest = inner.partition(",")[0].strip().partition("(")
@@ -136,12 +159,12 @@ def _where(expression: str, first: int | None, below: int | None) -> str:
     return " AND ".join(bounds) or "1"
 
 
-def _actual(tables: Tables, unique: str, first: int | None, below: int | None) -> Sums:
+def _actual(table: _Table, unique: str, first: int | None, below: int | None) -> Sums:
     sums = ", ".join(f"sum({measure}) AS sum_{measure}" for measure in MEASURES)
     nonzero = " OR ".join(f"sum_{measure} != 0" for measure in MEASURES)
-    rows = tables.read(
+    rows = table.tables.read(
         f"SELECT toUnixTimestamp(bucket) AS at, {', '.join(_DIMENSIONS)}, {sums}, {unique}(visitors) "
-        f"FROM {tables.rollup} WHERE {_where('bucket', first, below)} GROUP BY at, {', '.join(_DIMENSIONS)} HAVING {nonzero}"
+        f"FROM {table.name} WHERE {_where('bucket', first, below)} GROUP BY at, {', '.join(_DIMENSIONS)} HAVING {nonzero}"
     )
     return _grouped(rows)
 
@@ -151,9 +174,9 @@ def _grouped(rows: Sequence[Row]) -> Sums:
     return {Group(*row[:width]): [int(number) for number in row[width:]] for row in rows}
 
 
-def _foreign(tables: Tables, first: int | None, below: int | None) -> Sums:
+def _foreign(table: _Table, first: int | None, below: int | None) -> Sums:
     """What other clusters' journal rows, as far as they were derived, add to the rollup; visitors come last."""
-    minute = "toStartOfMinute(occurred_at)"
+    tables, bucket = table.tables, f"{table.bucket}(occurred_at)"
     touch, count, credit = f"kind IN {_TOUCHES}", "kind = 'count'", "kind = 'credit'"
     recognised = "status IN ('pending', 'approved')"
     measures = [f"countIf(kind = '{kind}')" for kind in ("impression", "click", "lead")]
@@ -164,12 +187,12 @@ def _foreign(tables: Tables, first: int | None, below: int | None) -> Sums:
         measures.append(f"sumIf(sign * ifNull({amount}, 0), {signed} AND status = 'approved')")
     measures.append(f"sumIf(sign * weight, {credit} AND {recognised})")
     rows = tables.read(
-        f"SELECT toUnixTimestamp({minute}) AS at, campaign, affiliate, offer, channel, country, device, bot, "
+        f"SELECT toUnixTimestamp({bucket}) AS at, campaign, affiliate, offer, channel, country, device, bot, "
         f"if({touch}, '', toString(currency)) AS in_currency, if({credit}, toString(model), '') AS by_model, "
         f"{', '.join(measures)}, uniqExactIf(visitor_id, {touch}) FROM {tables.journal} "
-        f"INNER JOIN (SELECT _source, max(_fence) AS fence FROM {tables.rollup} WHERE _source != '' GROUP BY _source) "
+        f"INNER JOIN (SELECT _source, max(_fence) AS fence FROM {table.name} WHERE _source != '' GROUP BY _source) "
         f"AS fences USING (_source) WHERE NOT {tables.is_ours} AND _offset <= fence AND ({touch} OR {count} OR {credit}) "
-        f"AND {_where(minute, first, below)} "
+        f"AND {_where(bucket, first, below)} "
         "GROUP BY at, campaign, affiliate, offer, channel, country, device, bot, in_currency, by_model"
     )
     return _grouped(rows)
@@ -188,13 +211,13 @@ def _measured(want: Sequence[int], have: Sequence[int]) -> str:
     return ", ".join(differing)
 
 
-def _all_visitors(rollup: Rollup, tables: Tables, unique: str) -> Check:
+def _all_visitors(rollup: Rollup, table: _Table, unique: str) -> Check:
     """The whole table's visitors, merged over all groups: near enough."""
     found = Differences()
     expected, actual = (
         len(rollup.all_visitors),
-        int(tables.read(f"SELECT {unique}(visitors) FROM {tables.rollup}")[0][0]),
+        int(table.tables.read(f"SELECT {unique}(visitors) FROM {table.name}")[0][0]),
     )
     if not _is_near(expected, actual):
         found.add(f"off by {actual - expected:,}, more than {TOLERANCE:.0%}")
-    return found.check("rollup: unique visitors of all", expected, actual)
+    return found.check(f"{table.title}: unique visitors of all", expected, actual)

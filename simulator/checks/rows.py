@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.ids import route_of, transaction_route
-from schemas.registry import latest_schema, schema_by_id
+from schemas.registry import latest_schema
 from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, EVENT_TOPICS, KIND_OF_TOPIC, POSTBACKS, TOPICS
 from simulator.checks.reading import Row, Tables, milliseconds, quoted
 from simulator.log import Record
 from simulator.oracle.enrich import Enrichment
-from simulator.oracle.reject import event_id_of
+from simulator.oracle.reject import decoder, event_id_of
 from simulator.oracle.result import Fate, Result, SourceResult
 from simulator.report import Check, Differences, equal
 
@@ -40,12 +39,12 @@ def row_checks(result: Result, tables: Tables, ids: set[str], progress: Progress
     """Compare kind by kind. ``ids`` gets the ids (lower case) of all events and rejects that ClickHouse holds."""
     every = list(result.sources.values())
     for topic in TOPICS:
-        compared = [(source, _journaled(source)) for source in every if source.line[0] == topic]
+        compared = [(source, _journaled(result, source)) for source in every if source.line[0] == topic]
         yield _check(f"journal: {_kind(topic)} rows", compared, tables, ids, progress)
     yield _check(
         "journal: reject rows", [(source, _rejected(source)) for source in every], tables, ids, progress
     )
-    forwarded = [(source, _forwarded(source)) for source in every]
+    forwarded = [(source, _forwarded(result, source)) for source in every]
     yield _check("journal: forward rows", forwarded, tables, set(), progress)
     yield _strangers(result, _actual_counts(tables))
 
@@ -157,7 +156,7 @@ def _expression(column: str) -> str:
     return f"toString({column})" if column in ("event_id", "route") else column
 
 
-def _journaled(source: SourceResult) -> Comparison:
+def _journaled(result: Result, source: SourceResult) -> Comparison:
     """Rows of accepted events and requests: id, all other fields, what follows from them, route and record time."""
     topic = source.line[0]
     fields = [name for name in latest_schema(topic).field_names if name not in _NOT_COMPARED]
@@ -165,7 +164,7 @@ def _journaled(source: SourceResult) -> Comparison:
     columns = {name: _expression(name) for name in ("event_id", *fields, *added, "route", "_record_time")}
 
     def expected(record: Record) -> tuple[Any, ...]:
-        decoded = _decoded(record)
+        decoded = _decoded(result, topic, record)
         enrichment = source.enrichments.get(record.offset, ())
         values = [decoded[name] for name in fields]
         return (event_id_of(topic, decoded), *values, *enrichment, _route(topic, decoded), record.time)
@@ -173,19 +172,14 @@ def _journaled(source: SourceResult) -> Comparison:
     return Comparison(_kind(topic), (Fate.JOURNALED,), columns, expected)
 
 
-def _decoded(record: Record) -> dict[str, Any]:
+def _decoded(result: Result, topic: str, record: Record) -> dict[str, Any]:
     schema_id = schema_id_of(record.value)
-    assert schema_id is not None, "only records that were decoded before come here"
-    assert record.value is not None
-    schema = schema_by_id(schema_id)
-    assert schema is not None, "its id was known"
+    assert schema_id is not None and record.value is not None, "only records that were decoded come here"
+    decode = decoder(topic, schema_id, result.given)
+    assert decode is not None, "only records that were decoded come here"
     # What an older schema lacks is in the journal as its default.
-    defaults = {
-        field["name"]: field["default"]
-        for field in latest_schema(schema.topic).parsed["fields"]
-        if "default" in field
-    }
-    return defaults | decode_body(schema_id, record.value)
+    fields = latest_schema(topic).parsed["fields"]
+    return {field["name"]: field["default"] for field in fields if "default" in field} | decode(record.value)
 
 
 def _route(topic: str, decoded: Mapping[str, Any]) -> str:
@@ -219,12 +213,12 @@ def _rejected(source: SourceResult) -> Comparison:
     return Comparison("reject", (Fate.REJECTED,), columns, expected)
 
 
-def _forwarded(source: SourceResult) -> Comparison:
+def _forwarded(result: Result, source: SourceResult) -> Comparison:
     topic = source.line[0]
     columns = {"event_id": "toString(event_id)", "route": "toString(route)"}
 
     def expected(record: Record) -> tuple[Any, ...]:
-        decoded = _decoded(record)
+        decoded = _decoded(result, topic, record)
         return event_id_of(topic, decoded), _route(topic, decoded)
 
     return Comparison("forward", (Fate.FORWARDED,), columns, expected)

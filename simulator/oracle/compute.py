@@ -21,6 +21,7 @@ from simulator.log import Line, Log, Record
 from simulator.oracle.count import Accepted, Transaction, state_of
 from simulator.oracle.credit import LOOKBACK_MS, Journeys, Touch, credits_of
 from simulator.oracle.enrich import Enrich, enricher
+from simulator.oracle.given import Given
 from simulator.oracle.reject import Reject, event_id_of, read
 from simulator.oracle.repeat import DAY_MS, Identities, Revisions, TouchIds, Verdict, content_of
 from simulator.oracle.result import Fate, Result, SourceResult, sources_of
@@ -29,12 +30,13 @@ from simulator.oracle.rollup import Rollup
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator may have set otherwise than the rules' defaults."""
+    """What an operator may have set otherwise than the rules' defaults. ``given``: a Schema Registry's ids, where it gives them."""
 
     dedup_window_ms: int = DAY_MS
     lookback_ms: int = LOOKBACK_MS
     country_mmdb: Path | None = None
     asn_mmdb: Path | None = None
+    given: Mapping[int, Given] | None = None
 
 
 _DEFAULTS = Rules()
@@ -86,6 +88,7 @@ class _Oracle:
             holders=self.holders,
             standing=self.standing,
             lost_forwards=self._lost_forwards(),
+            given=self.rules.given,
         )
 
     def _lost_forwards(self) -> list[str]:
@@ -123,7 +126,7 @@ class _Line:
                 progress(1000)
 
     def _fate(self, record: Record) -> Fate:
-        fields = read(self.topic, record.value, record.time)
+        fields = read(self.topic, record.value, record.time, self.oracle.rules.given)
         if isinstance(fields, Reject):
             return self._reject(record, fields)
         event_id = event_id_of(self.topic, fields)

@@ -1,5 +1,7 @@
 """docs/rules.md, section 2: what cannot be processed, and why."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from schemas.encoding import decode_body
@@ -7,6 +9,7 @@ from schemas.framing import schema_id_of
 from schemas.ids import ALPHABET, ROUTE_LENGTH
 from schemas.registry import schema_by_id
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS
+from simulator.oracle.given import Given, resolved, writer
 
 EARLIEST = 946_684_800_000
 FUTURE_MS = 3_600_000
@@ -46,16 +49,21 @@ class Reject(NamedTuple):
     event_id: str = NO_ID
 
 
-def read(topic: str, value: bytes | None, record_time: int) -> dict[str, Any] | Reject:
-    """Return the record of a value, or why it is a reject."""
+Decoder = Callable[[bytes], dict[str, Any]]
+
+
+def read(
+    topic: str, value: bytes | None, record_time: int, given: Mapping[int, Given] | None = None
+) -> dict[str, Any] | Reject:
+    """Return the record of a value, or why it is a reject. ``given``: what a Schema Registry's ids stand for, where it gives them."""
     schema_id = schema_id_of(value)
     if schema_id is None or value is None:
         return Reject("framing", "")
-    schema = schema_by_id(schema_id)
-    if schema is None or schema.topic != topic:
+    decode = decoder(topic, schema_id, given)
+    if decode is None:
         return Reject("unknown_schema", str(schema_id))
     try:
-        record = decode_body(schema_id, value)
+        record = decode(value)
     except Exception:
         # Whatever a decoder may raise over bytes that are not of its schema: that is what the rule is about.
         return Reject("undecodable", "")
@@ -64,6 +72,21 @@ def read(topic: str, value: bytes | None, record_time: int) -> dict[str, Any] | 
         return record
     reason, field = broken
     return Reject(reason, field, NO_ID if reason == "event_id" else event_id_of(topic, record))
+
+
+def decoder(topic: str, schema_id: int, given: Mapping[int, Given] | None) -> Decoder | None:
+    """Return what reads a framed value of that id, None where the id is no schema of the topic."""
+    return _registered(topic, schema_id) if given is None else _given(topic, given.get(schema_id))
+
+
+def _registered(topic: str, schema_id: int) -> Decoder | None:
+    schema = schema_by_id(schema_id)
+    return partial(decode_body, schema_id) if schema is not None and schema.topic == topic else None
+
+
+def _given(topic: str, given: Given | None) -> Decoder | None:
+    schema = writer(topic, given)
+    return partial(resolved, topic, schema) if schema is not None else None
 
 
 def event_id_of(topic: str, record: dict[str, Any]) -> str:

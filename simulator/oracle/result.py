@@ -8,6 +8,7 @@ from simulator.log import Line, Span, source_of
 from simulator.oracle.count import State, Transaction
 from simulator.oracle.credit import Credit
 from simulator.oracle.enrich import Enrichment
+from simulator.oracle.given import Given
 from simulator.oracle.reject import Reject
 from simulator.oracle.rollup import Rollup
 
@@ -43,7 +44,7 @@ class Result:
 
     ``holders``: for every id in the log (lower case) the id of the row that stands for it: its own, or where it is a duplicate that of the
     accepted one. ``standing``: revision, moved, recognised value and payout of the request in force per transaction and route, as the
-    workers sent them. ``lost_forwards``: forwarded records that did not arrive.
+    workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``given``: a Schema Registry's ids, where it gives them.
     """
 
     cluster_id: str
@@ -54,6 +55,7 @@ class Result:
     holders: dict[str, str]
     standing: dict[tuple[str, str, str], tuple[int, bool, str, int, int]]
     lost_forwards: list[str]
+    given: Mapping[int, Given] | None = None
 
 
 def sources_of(cluster_id: str, lines: Mapping[Line, Span]) -> dict[str, SourceResult]:

@@ -1,13 +1,16 @@
-"""docs/rules.md, section 8: the minute rollup."""
+"""docs/rules.md, section 8: the rollups. That of minutes is filled row by row, those of hours and days are summed up from it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from simulator.oracle.count import State
 from simulator.oracle.credit import Credit
 from simulator.oracle.enrich import Enrichment
 
 MINUTE_MS = 60_000
+HOUR, DAY = 3_600, 86_400
+"""Seconds of a bucket."""
 MEASURES = (
     "impressions",
     "clicks",
@@ -27,7 +30,7 @@ _MEASURE_OF_KIND = {"impression": "impressions", "click": "clicks", "lead": "lea
 
 
 class Group(NamedTuple):
-    """What a row of the rollup is for; ``bucket`` is the minute in seconds UTC."""
+    """What a row of the rollup is for; ``bucket`` is the beginning of the minute, hour or day in seconds UTC."""
 
     bucket: int
     campaign: str
@@ -88,6 +91,24 @@ class Rollup:
         for credit in credits:
             group = Group(_minute(state.occurred_at), *credit[8:], state.currency, credit.model)
             self._add(group, {"credit_weight": credit.weight} | _money(state, credit.value, credit.payout))
+
+    def coarser(self, seconds: int) -> Self:
+        """Return the rollup with buckets of so many seconds: sums of its groups, and every visitor of them once."""
+        coarse = type(self)()
+        into = {group: group._replace(bucket=group.bucket // seconds * seconds) for group in self.sums}
+        for group, sums in self.sums.items():
+            before = coarse.sums.get(into[group])
+            added = sums if before is None else map(int.__add__, before, sums)
+            coarse.sums[into[group]] = list(added)
+        coarse._places = {group: place for place, group in enumerate(coarse.sums)}
+        moved = {place: coarse._places[into[group]] for group, place in self._places.items()}
+        coarse._seen = {(moved[place], visitor_id) for place, visitor_id in self._seen}
+        by_place = Counter(place for place, _ in coarse._seen)
+        coarse.visitors = {
+            group: by_place[place] for group, place in coarse._places.items() if by_place[place]
+        }
+        coarse.all_visitors = self.all_visitors
+        return coarse
 
     def _add(self, group: Group, measures: Mapping[str, int]) -> None:
         sums = self.sums.get(group)

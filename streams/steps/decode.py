@@ -1,7 +1,7 @@
 """Decoding: from framed Avro values to one frame of columns (docs/rules.md, section 2, the first three reasons)."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ import pyruhvro
 from schemas.framing import HEADER_LENGTH, MAGIC
 from streams.steps.batch import RawBatch
 from streams.steps.columns import META_SCHEMA, Bytes, bytes_of, words_of
+from streams.steps.given import GivenIds
 from streams.steps.plans import FRAMING_COLUMNS, Plan, latest_plan, plans
-from streams.steps.reference import canonical
+from streams.steps.reference import canonical, rewritten
 from streams.steps.rejects import place_columns, unread
 from streams.steps.scan import scan
 
@@ -36,25 +37,40 @@ class _Read(NamedTuple):
     content: npt.NDArray[np.uint64]
 
 
-def decode(batch: RawBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
+def decode(batch: RawBatch, given: GivenIds | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (frame, rejects) of the records in ``batch``, in its order.
 
     The frame has the columns of the topic's newest schema (times Int64 in ms UTC, money Int64 in micros), ``_partition``, ``_offset``,
     ``_record_time``, ``_row`` (index in the batch) and ``content`` UInt64 (hash of the body without the fields that may differ between
     two sendings; of a credit request, of nothing). Records of older schemas have the defaults of fields they lack. Rejects carry reason,
     detail, raw, raw_key and a null event_id. Raises KeyError for an unknown topic.
+
+    ``given``: what a Schema Registry's ids stand for; None: the checked-in ids hold.
     """
     content = bytes_of(pa.array(batch.value, pa.large_binary()))
     ids = _schema_ids(content)
-    known = plans(batch.topic)
+    latest = latest_plan(batch.topic)
+    known = plans(batch.topic) if given is None else dict.fromkeys(given.ours, latest)
+    others = {} if given is None else given.others
+    present = set(np.unique(ids).tolist())
     frames: list[pl.DataFrame] = []
     unreadable: list[Rows] = []
-    for schema_id in sorted(known.keys() & set(np.unique(ids).tolist())):
+    for schema_id in sorted(known.keys() & present):
         rows = np.flatnonzero(ids == schema_id)
         frame, bad = _decoded(batch, content, known[schema_id], rows)
-        frames.append(_projected(frame, known[schema_id], latest_plan(batch.topic)))
+        frames.append(_projected(frame, known[schema_id], latest))
         unreadable.append(bad)
-    return _together(frames, latest_plan(batch.topic)), _rejects(batch, ids, known.keys(), unreadable)
+    for schema_id in sorted(others.keys() & present):
+        frame, bad = _rewritten(batch, others[schema_id], latest, np.flatnonzero(ids == schema_id))
+        frames.append(frame)
+        unreadable.append(bad)
+    return _together(frames, latest), _rejects(batch, ids, {*known, *others}, unreadable)
+
+
+def schema_ids(batch: RawBatch) -> set[int]:
+    """Return the schema ids in ``batch``."""
+    ids = _schema_ids(bytes_of(pa.array(batch.value, pa.large_binary())))
+    return set(np.unique(ids).tolist()) - {_UNFRAMED}
 
 
 def _schema_ids(content: Bytes) -> Rows:
@@ -83,6 +99,29 @@ def _decoded(batch: RawBatch, content: Bytes, plan: Plan, rows: Rows) -> tuple[p
         ]
     )
     return frame, np.setdiff1d(rows, read.rows, assume_unique=True)
+
+
+def _rewritten(batch: RawBatch, writer: Any, latest: Plan, rows: Rows) -> tuple[pl.DataFrame, Rows]:
+    """Return the records at ``rows``, of the schema ``writer``, as a frame of ``latest``'s columns, and the rows that cannot be read."""
+    # A loop over rows: other schemas than ours are those of few producers, and only the reference knows how schemas are resolved.
+    values = {
+        row: value
+        for row in rows.tolist()
+        if (value := rewritten(batch.topic, writer, batch.value[row] or b"")) is not None
+    }
+    kept = np.array(list(values), dtype=np.int64)
+    part = RawBatch(
+        batch.topic,
+        batch.partition[kept],
+        batch.offset[kept],
+        batch.record_time[kept],
+        list(values.values()),
+        [batch.key[row] for row in values],
+    )
+    content = bytes_of(pa.array(part.value, pa.large_binary()))
+    frame, bad = _decoded(part, content, latest, np.arange(len(kept)))
+    frame = frame.with_columns(_row=pl.Series(kept[frame["_row"].to_numpy()], dtype=pl.UInt32))
+    return frame, np.concatenate([np.setdiff1d(rows, kept, assume_unique=True), kept[bad]])
 
 
 def _readable(values: Sequence[bytes | None], content: Bytes, plan: Plan, rows: Rows) -> _Read:

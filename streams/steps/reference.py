@@ -5,15 +5,17 @@ it is brought into the one form that everything else here expects.
 """
 
 import io
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import fastavro
 
-from schemas.encoding import decode_body
-from schemas.framing import frame
-from schemas.registry import schema_by_id
+from schemas.encoding import decode_body, plain_schema
+from schemas.framing import HEADER_LENGTH, frame
+from schemas.registry import latest_schema, schema_by_id
 
+_NESTED = ("type", "fields", "items", "values")
 _INT_RANGE = 1 << 32
 _INT_MAX = (1 << 31) - 1
 
@@ -27,6 +29,41 @@ def canonical(schema_id: int, value: bytes) -> bytes | None:
     except Exception:
         return None
     return frame(schema_id, out.getvalue())
+
+
+def rewritten(topic: str, writer: Any, value: bytes) -> bytes | None:
+    """Return the framed ``value``, whose body is of the schema ``writer`` (parsed), as an encoder of our newest schema would have written it.
+
+    By Avro's rules: fields by their names, those that are missing by their defaults. None if that cannot be.
+    """
+    schema_id = latest_schema(topic).id
+    try:
+        record = fastavro.schemaless_reader(
+            io.BytesIO(value[HEADER_LENGTH:]), writer, plain_schema(schema_id)
+        )
+        assert isinstance(record, dict)
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, _writer(schema_id), _fitted(schema_id, record))
+    except Exception:
+        return None
+    return frame(schema_id, out.getvalue())
+
+
+def writer_of(schema: Mapping[str, Any]) -> Any:
+    """Return ``schema``, a record's as JSON gives it, parsed for `rewritten`; None if it is no Avro schema that can be read here."""
+    try:
+        return fastavro.parse_schema(_without_logical_types(dict(schema)))
+    except Exception:
+        # Whatever a registry may hold under an id: what cannot be parsed cannot be read.
+        return None
+
+
+def _without_logical_types(schema: Any) -> Any:
+    """Times stay the integers they are."""
+    if isinstance(schema, dict):
+        kept = {name: part for name, part in schema.items() if name != "logicalType"}
+        return {name: _without_logical_types(kept[name]) if name in _NESTED else kept[name] for name in kept}
+    return [_without_logical_types(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _fitted(schema_id: int, record: dict[str, Any]) -> dict[str, Any]:

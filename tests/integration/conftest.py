@@ -8,6 +8,7 @@ import pytest
 
 from deploy.embedded.clickhouse import ClickHouseServer
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.migrate import apply_migrations
 from sinks.clickhouse.settings import ClickHouseSettings
 from tests.contract.conftest import python_248
@@ -57,7 +58,7 @@ def emptied(_shared: ClickHouseSettings) -> Iterator[Connection]:
     """A connection to a database whose tables are empty. All tests of an engine share it: a new one takes a second."""
     connection = connect(_shared)
     yield connection
-    for table in ("owners", "journal", "rollup_minute"):
+    for table in ("owners", "journal", *(rollup.table for rollup in ROLLUPS)):
         connection.execute(f"TRUNCATE TABLE {table}")
     connection.close()
 

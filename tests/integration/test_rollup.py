@@ -1,4 +1,4 @@
-"""Deriving the minute rollup: every row once, whatever is interrupted, repeated or cut."""
+"""Deriving the rollups: every row once, whatever is interrupted, repeated or cut."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ import pytest
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.errors import NotOwner
+from sinks.clickhouse.grains import DAY, DIMENSIONS, HOUR, MEASURES, MINUTE, ROLLUPS
 from sinks.clickhouse.journal import Journal
-from sinks.clickhouse.minute import DIMENSIONS, MEASURES, MINUTE
 from sinks.clickhouse.rebuild import rebuild
 from sinks.clickhouse.rollup import Rollup, derive, rollup_fences, statement, waiting
 from tests.integration.journal_rows import TOKEN, Flushes, source
@@ -78,7 +78,11 @@ def mixed(flushes: Flushes) -> list[dict[str, Any]]:
     return rows
 
 
-def expected(rows: list[dict[str, Any]]) -> Totals:
+SECONDS = {MINUTE.name: 60, HOUR.name: 3_600, DAY.name: 86_400}
+by_grain = pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
+
+
+def expected(rows: list[dict[str, Any]], seconds: int = 60) -> Totals:
     """The rules, row by row (docs/rules.md, section 8)."""
     totals: Totals = defaultdict(lambda: {**dict.fromkeys(MEASURES, 0), "visitors": set()})
     for row in rows:
@@ -86,7 +90,7 @@ def expected(rows: list[dict[str, Any]]) -> Totals:
         touch = kind in ("impression", "click", "lead")
         if not touch and kind not in ("count", "credit"):
             continue
-        bucket = row["occurred_at"] // 60_000 * 60
+        bucket = row["occurred_at"] // (seconds * 1000) * seconds
         dimensions = tuple(row.get(name, 0 if name == "bot" else "") for name in DIMENSIONS)
         key = (bucket, *dimensions, "" if touch else row["currency"], row.get("model", ""))
         total = totals[key]
@@ -128,16 +132,41 @@ def parts(journal: Journal, table: str = "rollup_minute") -> int:
 
 
 class TestDerive:
+    @by_grain
     @pytest.mark.parametrize("seed", [1, 2])
-    def test_equals_the_rules(self, journal: Journal, land: Callable[[Flushes], None], seed: int) -> None:
+    def test_equals_the_rules(
+        self, journal: Journal, land: Callable[[Flushes], None], seed: int, rollup: Rollup
+    ) -> None:
         flushes = Flushes(seed)
         for _ in range(4):
             land(flushes)
-        derived = derive(journal, MINUTE, SOURCES, TOKEN)
+        derived = derive(journal, rollup, SOURCES, TOKEN)
         assert not derived.more
-        assert derived.fences == flushes.offsets == rollup_fences(journal.connection, MINUTE, SOURCES)
-        assert found(journal.connection) == expected(flushes.rows)
-        assert parts(journal) == 1
+        assert derived.fences == flushes.offsets == rollup_fences(journal.connection, rollup, SOURCES)
+        assert found(journal.connection, rollup.table) == expected(flushes.rows, SECONDS[rollup.name])
+        assert parts(journal, rollup.table) == 1
+
+    def test_each_rollup_has_fences_of_its_own(
+        self, journal: Journal, land: Callable[[Flushes], None]
+    ) -> None:
+        """
+        journal    |--flush 1--|--flush 2--|
+        minutes    ----------------------->
+        hours      ----------->
+        days       >
+        """
+        flushes = Flushes(10)
+        land(flushes)
+        first = dict(flushes.offsets)
+        derive_all(journal, HOUR)
+        land(flushes)
+        derive_all(journal)
+        fences = [rollup_fences(journal.connection, rollup, SOURCES) for rollup in ROLLUPS]
+        assert fences == [flushes.offsets, first, dict.fromkeys(SOURCES, -1)]
+        derive_all(journal, HOUR)
+        derive_all(journal, DAY)
+        for rollup in (HOUR, DAY):
+            assert found(journal.connection, rollup.table) == expected(flushes.rows, SECONDS[rollup.name])
 
     def test_again_adds_nothing(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
         flushes = Flushes()
@@ -269,13 +298,16 @@ class TestRebuild:
         assert found(journal.connection) == before == expected(flushes.rows)
         assert rollup_fences(journal.connection, MINUTE, SOURCES) == flushes.offsets
 
-    def test_mends_a_spoilt_rollup(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
+    @by_grain
+    def test_mends_a_spoilt_rollup(
+        self, journal: Journal, land: Callable[[Flushes], None], rollup: Rollup
+    ) -> None:
         flushes = Flushes(7)
         land(flushes)
-        derive_all(journal)
-        journal.connection.execute("INSERT INTO rollup_minute (bucket, clicks) VALUES (1760000000, 5)")
-        rebuild(journal, MINUTE)
-        assert found(journal.connection) == expected(flushes.rows)
+        derive_all(journal, rollup)
+        journal.connection.execute(f"INSERT INTO {rollup.table} (bucket, clicks) VALUES (1760000000, 5)")
+        rebuild(journal, rollup)
+        assert found(journal.connection, rollup.table) == expected(flushes.rows, SECONDS[rollup.name])
 
     def test_takes_the_sources_from_a_worker_that_still_runs(
         self, journal: Journal, land: Callable[[Flushes], None]

@@ -18,9 +18,9 @@ from simulator.oracle.result import Result
 from simulator.report import Report, render
 from simulator.verify import verify
 from sinks.clickhouse.client import connect
+from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.migrate import apply_migrations
-from sinks.clickhouse.minute import MINUTE
 from sinks.clickhouse.rollup import derive
 from sinks.clickhouse.settings import ClickHouseSettings
 from tests.integration.test_processor_against_oracle import CLUSTER, NOW, PARTITIONS, Model
@@ -78,8 +78,9 @@ def insert(journal: Journal, model: Model, cluster: str, derived: int | None) ->
     sources = sorted(frame["_source"].unique().to_list())
     journal.take_ownership(sources, TOKEN)
     journal.insert(journal.pack(frame), cluster, sources, TOKEN)
-    while derive(journal, MINUTE, sources[:derived], TOKEN).more:
-        pass
+    for rollup in ROLLUPS:
+        while derive(journal, rollup, sources[:derived], TOKEN).more:
+            pass
 
 
 def failing(report: Report) -> set[str]:
@@ -220,6 +221,24 @@ TAMPERED = {
     ),
     "a group has too many visitors": Tampering(
         "AS sum_impressions", with_small_group(-1, add(3)), {BY_GROUP}
+    ),
+    "the hour rollup lags": Tampering(
+        "max(_fence) FROM rollup_hour WHERE source",
+        lambda rows: [[row[0], 0] for row in rows],
+        {"hour rollup: sources derived to the end"},
+    ),
+    "a group of hours counts too much": Tampering(
+        "visitors) FROM rollup_hour", with_first(10, add(1)), {"hour rollup: groups"}
+    ),
+    "a group of days has another campaign": Tampering(
+        "visitors) FROM rollup_day",
+        with_small_group(1, "other"),
+        {"day rollup: groups", "day rollup: unique visitors by group"},
+    ),
+    "groups of days have too many visitors": Tampering(
+        "visitors) FROM rollup_day",
+        lambda rows: [[*row[:-1], row[-1] + 3 * (0 < row[-1] <= 4)] for row in rows],
+        {"day rollup: unique visitors by group"},
     ),
 }
 

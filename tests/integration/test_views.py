@@ -6,9 +6,9 @@ import pytest
 
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection
+from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import Journal
-from sinks.clickhouse.minute import MINUTE
-from sinks.clickhouse.rollup import derive
+from sinks.clickhouse.rollup import Rollup, derive
 from tests.integration.journal_rows import TOKEN, Flushes, source
 
 SOURCES = [source(topic) for topic in ("impressions", "clicks", "leads", "conversions", "credit-requests")]
@@ -107,16 +107,20 @@ def test_ledger(journal: Journal, flushes: Flushes) -> None:
     ]
 
 
-def test_rollups(journal: Journal, flushes: Flushes) -> None:
+@pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
+def test_rollups(journal: Journal, flushes: Flushes, rollup: Rollup) -> None:
     route = mint()[:4]
     land(journal, flushes, *(flushes.touch("click") for _ in range(3)), flushes.touch("impression"))
     land(journal, flushes, flushes.conversion("approved"), flushes.count(1, "approved", 50))
     land(journal, flushes, flushes.request(route, 1), flushes.credit(1, "m", route, 50))
-    derive(journal, MINUTE, SOURCES, TOKEN)
+    derive(journal, rollup, SOURCES, TOKEN)
     query = journal.connection.query
     sums = "sum(impressions), sum(clicks), sum(conversions_approved), sum(revenue)"
-    assert query(f"SELECT {sums} FROM funnel_minute") == [(1, 3, 1, 50)]
-    assert query("SELECT model, sum(conversions), sum(revenue) FROM attribution_minute GROUP BY model") == [
+    funnel, attribution = f"funnel_{rollup.name}", f"attribution_{rollup.name}"
+    assert query(f"SELECT {sums} FROM {funnel}") == [(1, 3, 1, 50)]
+    assert query(f"SELECT model, sum(conversions), sum(revenue) FROM {attribution} GROUP BY model") == [
         ("m", 1.0, 50)
     ]
-    assert query("SELECT min(bucket) > toDateTime(0) FROM funnel_minute") == [(1,)]
+    assert query(f"SELECT min(bucket) > toDateTime(0) FROM {funnel}") == [(1,)]
+    cut = f"toStartOfInterval(bucket, INTERVAL 1 {rollup.name})"
+    assert query(f"SELECT countIf(bucket != {cut}) FROM {funnel}") == [(0,)]

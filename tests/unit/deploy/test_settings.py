@@ -55,6 +55,7 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
         ("FUNNEL_GEO_COUNTRY_MMDB", "/nowhere/country.mmdb"),
         ("FUNNEL_MIN_INSYNC_REPLICAS", "2"),
+        ("FUNNEL_SCHEMA_REGISTRY_URL", "registry:8081"),
     ],
 )
 def test_an_unknown_or_malformed_variable_is_refused_by_name(variable: str, value: str) -> None:
@@ -72,3 +73,9 @@ def test_secrets_do_not_show() -> None:
     values = read_settings(secrets)
     shown = repr((collector_settings(values), clickhouse_settings(values), worker_settings(values)))
     assert "s3cret-value" not in shown
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingsError, match="FUNNEL_SCHEMA_REGISTRY_URL") as caught:
+        read_settings({"FUNNEL_SCHEMA_REGISTRY_URL": "https://user:s3cret@registry.example"})
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""The rollups by minute, hour and day: the same columns over the same rows, by coarser buckets (docs/rules.md, section 8)."""
+
+from sinks.clickhouse.rollup import Branch, Rollup
+
+DIMENSIONS = ("campaign", "affiliate", "offer", "channel", "country", "device", "bot")
+STATUSES = ("pending", "approved", "rejected", "reversed")
+MEASURES = (
+    "impressions",
+    "clicks",
+    "leads",
+    *(f"conversions_{status}" for status in STATUSES),
+    "revenue",
+    "revenue_approved",
+    "payout",
+    "payout_approved",
+    "credit_weight",
+)
+
+
+_RECOGNISED = "status IN ('pending', 'approved')"
+_APPROVED = "status = 'approved'"
+_MONEY = {
+    f"{measure}{suffix}": f"sumIf(sign * ifNull({column}, 0), {condition})"
+    for measure, column in (("revenue", "value"), ("payout", "payout"))
+    for suffix, condition in (("", _RECOGNISED), ("_approved", _APPROVED))
+}
+_TOUCHES = {
+    "impressions": "toInt64(countIf(kind = 'impression'))",
+    "clicks": "toInt64(countIf(kind = 'click'))",
+    "leads": "toInt64(countIf(kind = 'lead'))",
+    "visitors": "uniqCombined64State(visitor_id)",
+}
+_COUNTS = {**{f"conversions_{status}": f"sumIf(sign, status = '{status}')" for status in STATUSES}, **_MONEY}
+_CREDITS = {"credit_weight": f"sumIf(sign * weight, {_RECOGNISED})", **_MONEY}
+
+# Of the same type as the columns: a union of different string types would unfold every dictionary.
+_EMPTY = "toLowCardinality('')"
+_DEFAULTS = {
+    "bucket": "toDateTime(0, 'UTC')",
+    **dict.fromkeys(DIMENSIONS[:-1], _EMPTY),
+    "bot": "toUInt8(0)",
+    **dict.fromkeys(("currency", "model", "_source"), _EMPTY),
+    **dict.fromkeys(MEASURES, "toInt64(0)"),
+    "visitors": "arrayReduce('uniqCombined64State', emptyArrayString())",
+    "_fence": "toInt64(0)",
+    "_owner": "toUInt64(0)",
+}
+
+
+def _rollup(name: str, seconds: int) -> Rollup:
+    """Return the rollup with buckets of ``seconds``."""
+    bucket = f"toDateTime(intDiv(toUnixTimestamp64Milli(occurred_at), {seconds * 1000}) * {seconds}, 'UTC')"
+    keys = {"bucket": bucket, **{dimension: dimension for dimension in DIMENSIONS}}
+    branches = (
+        Branch(("impression", "click", "lead"), keys, _TOUCHES),
+        Branch(("count",), {**keys, "currency": "currency"}, _COUNTS),
+        Branch(("credit",), {**keys, "currency": "currency", "model": "model"}, _CREDITS),
+    )
+    return Rollup(name, f"rollup_{name}", _DEFAULTS, branches)
+
+
+MINUTE, HOUR, DAY = _rollup("minute", 60), _rollup("hour", 3_600), _rollup("day", 86_400)
+COARSE = (HOUR, DAY)
+ROLLUPS = (MINUTE, *COARSE)
