@@ -34,7 +34,7 @@ def touches(values: Mapping[str, Any], campaign: str, count: int) -> list[Row]:
     """Return the touches of a campaign in order of time, once there are ``count`` of them."""
     return await_rows(
         values,
-        f"""SELECT kind, toString(event_id) AS id, visitor_id, click_id, form, email_hash, affiliate, creative, consent, channel, sub1,
+        f"""SELECT kind, toString(event_id) AS id, visitor_id, click_id, form, email_hash, phone_hash, affiliate, creative, consent, channel, sub1,
         utm_source, referrer, landing_url, value, currency FROM journal
         WHERE kind IN ('impression', 'click', 'lead') AND campaign = '{campaign}' ORDER BY occurred_at, kind""",
         count,

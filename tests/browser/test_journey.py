@@ -107,6 +107,7 @@ def test_commands_given_before_the_snippet_is_there_are_carried_out(demo: Demo, 
     lead, view = sorted(touches(demo.values, "quiz", 2), key=lambda one: str(one["kind"]), reverse=True)
     assert (view["kind"], view["consent"], view["sub1"]) == ("impression", "granted", "quiz-page")
     assert view["landing_url"].endswith("funnel_click=7-of-mine")
+    assert len(lead["email_hash"]) == len(lead["phone_hash"]) == 64
     assert (lead["form"], lead["value"], lead["currency"], lead["click_id"]) == (
         "quiz",
         2_500_000,
