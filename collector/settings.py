@@ -19,7 +19,7 @@ class CollectorSettings:
     postbacks, as ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``.
     ``metrics_port`` 0: no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``,
     ``rate_per_key``: requests a second from one client address, and with one token or of one partner; 0: no limit.
-    ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
+    ``http2``: HTTP/2 is spoken, too. ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
     ``spool_segment_bytes``; empty: nowhere, they get 503.
     """
 
