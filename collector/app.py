@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from collector.batch import events
 from collector.context import Context, check_rate, make_context
+from collector.cors import cors_headers, preflight
 from collector.errors import FieldError, Refusal, Unavailable
 from collector.lead import lead
 from collector.live import pixel, redirect
@@ -28,6 +29,7 @@ from collector.request import (
     read_request,
 )
 from collector.settings import CollectorSettings
+from collector.snippet import snippet
 from schemas.metrics import CollectorMetrics
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -36,12 +38,14 @@ _log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """An endpoint and the methods it takes; ``name`` is its label in metrics. ``is_limited``: it counts against the caller's rate."""
+    """An endpoint and the methods it takes; ``name`` is its label in metrics. ``is_limited``: it counts against the caller's rate;
+    ``for_pages``: pages of other origins call it."""
 
     methods: tuple[str, ...]
     name: str
     endpoint: Endpoint
     is_limited: bool = True
+    for_pages: bool = False
 
 
 async def healthz(_context: Context, _request: Request) -> Response:
@@ -63,9 +67,10 @@ async def openapi(_context: Context, _request: Request) -> Response:
 
 
 ROUTES: Mapping[str, Route] = {
-    "/i.gif": Route(("GET",), "pixel", pixel),
+    "/i.gif": Route(("GET", "POST"), "pixel", pixel, for_pages=True),
     "/c": Route(("GET",), "click", redirect),
-    "/lead": Route(("POST",), "lead", lead),
+    "/lead": Route(("POST",), "lead", lead, for_pages=True),
+    "/funnel.js": Route(("GET",), "snippet", snippet),
     "/postback": Route(("GET", "POST"), "postback", postback),
     "/events": Route(("POST",), "events", events),
     "/openapi.json": Route(("GET",), "openapi", openapi),
@@ -75,6 +80,7 @@ ROUTES: Mapping[str, Route] = {
 
 
 LINK_PREFIX = "/c/"
+_WITHOUT_LENGTH = (204, 304)
 
 
 def find_route(path: str) -> tuple[Route | None, str]:
@@ -105,20 +111,21 @@ def create_app(
         started = time.perf_counter()
         under_way += 1
         route, tail = find_route(scope["path"])
+        request = read_request(scope, receive, context.now(), tail, settings.read_seconds)
         try:
-            if route is None or scope["method"] not in route.methods:
-                raise _not_served(route)
-            request = read_request(scope, receive, context.now(), tail, settings.read_seconds)
-            if limits_addresses and route.is_limited:
+            if limits_addresses and route is not None and route.is_limited:
                 check_rate(context.address_rates, client_address(request, context.trusted_proxies))
-            response = await route.endpoint(context, request)
+            response = await _answer(context, route, request)
         except Exception as error:
             response = _failure(context, scope, error)
+        if route is not None and route.for_pages:
+            response.headers.extend(cors_headers(request, settings.origins))
         under_way -= 1
         if route is not None:
             seconds[route.name].observe(time.perf_counter() - started)
         answers.count(route.name if route is not None else "", response.status)
-        response.headers.append((b"content-length", str(len(response.body)).encode()))
+        if response.status not in _WITHOUT_LENGTH:
+            response.headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -139,6 +146,16 @@ class Answers:
             counter = self._metrics.answers.labels(endpoint, str(status))
             self._known[endpoint, status] = counter
         counter.inc()
+
+
+async def _answer(context: Context, route: Route | None, request: Request) -> Response:
+    if route is not None and request.method in route.methods:
+        return await route.endpoint(context, request)
+    if route is not None and route.for_pages and request.method == "OPTIONS":
+        asked = preflight(request, context.settings.origins)
+        if asked is not None:
+            return asked
+    raise _not_served(route)
 
 
 def _not_served(route: Route | None) -> Refusal:

@@ -1,15 +1,13 @@
 """The endpoint that forms call: one lead, from a browser's form or as JSON."""
 
-import json
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cache
 from urllib.parse import quote
 
 from collector import values
 from collector.context import Context, deliver
-from collector.errors import FieldError, Refusal
 from collector.events import Event
+from collector.fields import read_fields
 from collector.links import (
     CLICK_PARAMETER,
     LEAD_PARAMETER,
@@ -20,13 +18,11 @@ from collector.links import (
 )
 from collector.live import answer_headers
 from collector.privacy import hash_email, hash_phone
-from collector.request import Request, Response, header, json_response, read_body, read_query
+from collector.request import Request, Response, json_response
 from collector.text import clean
 from collector.touches import live_touch, parameters
 from schemas.ids import route_of
 
-MAX_BODY_BYTES = 1 << 16
-_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 _OWN = ("lead_id", "form", "email", "phone", "value", "currency")
 
 
@@ -35,10 +31,7 @@ async def lead(context: Context, request: Request) -> Response:
 
     Raises FieldError, Refusal (413, 415), Unavailable.
     """
-    fields = _read_fields(
-        header(request, b"content-type"),
-        await read_body(request, min(MAX_BODY_BYTES, context.settings.max_body_bytes)),
-    )
+    fields = await read_fields(context, request, _names())
     # Before anything is recorded: whoever gets an error sends the form again.
     template = _target(context, fields)
     event, is_new = _event(context, request, fields)
@@ -54,34 +47,6 @@ async def lead(context: Context, request: Request) -> Response:
 @cache
 def _names() -> Mapping[str, str]:
     return {**parameters(), **{name: name for name in _OWN}, CLICK_PARAMETER: "click_id"}
-
-
-def _read_fields(content_type: str, body: bytes) -> dict[str, str]:
-    """Return the fields that we know of a form or a JSON object; others are the page's own affair."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == _FORM:
-        return read_query(body, _names())
-    if media_type == _JSON:
-        return _read_json(body)
-    raise Refusal(415, "content-type", f"is neither {_FORM} nor {_JSON}", "content_type")
-
-
-def _read_json(body: bytes) -> dict[str, str]:
-    try:
-        content = json.loads(body.decode(), parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise FieldError("body", "is not JSON", "body") from error
-    if not isinstance(content, dict):
-        raise FieldError("body", "is not a JSON object", "body")
-    found: dict[str, str] = {}
-    for name, value in content.items():
-        field = _names().get(name)
-        if field is None or value is None or value == "":
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-            raise FieldError(field, "is neither text nor a number")
-        found.setdefault(field, str(value))
-    return found
 
 
 def _target(context: Context, fields: Mapping[str, str]) -> str:
@@ -104,5 +69,6 @@ def _event(context: Context, request: Request, fields: Mapping[str, str]) -> tup
 
 def _location(template: str, event: Event, fields: Mapping[str, str]) -> str:
     known = {name: clean(name, value) for name, value in fields.items() if f"{{{name}}}" in template}
+    known["visitor_id"] = event.record["visitor_id"]
     own = {LEAD_PARAMETER: quote(event.record["lead_id"], safe="")}
     return with_parameters(check_target(expand(template, known)), own, replace=True)

@@ -26,6 +26,7 @@ _CONTEXT = "funnel-link-v1\n"
 MACROS = frozenset(
     (
         "click_id",
+        "visitor_id",
         "external_id",
         "campaign",
         "affiliate",

@@ -88,7 +88,13 @@ def _paths() -> Json:
         "/i.gif": {
             "get": _operation(
                 "Record an impression", {200: _answer("image/gif", _EVENT_ID)}, (400, 429, 503), queried
-            )
+            ),
+            "post": _operation(
+                "Record an impression",
+                {200: _answer("image/gif", _EVENT_ID)},
+                (400, 408, 413, 415, 429, 503),
+                body=_body({"type": "object", "properties": {name: _schema(name) for name in _live_names()}}),
+            ),
         },
         "/c": {
             "get": _operation(
@@ -109,6 +115,9 @@ def _paths() -> Json:
             "post": _postback([_parameter("partner", _TEXT)], _body({"type": "object"}), (408, 413, 415)),
         },
         "/events": {"post": _events()},
+        "/funnel.js": {
+            "get": _operation("The snippet for pages", {200: _answer("text/javascript"), 304: _KNOWN}, (429,))
+        },
         "/healthz": {"get": _operation("Whether the process answers", {200: _STATUS}, ())},
         "/readyz": {
             "get": _operation("Whether events are taken, and who keeps them", {200: _READY, 503: _STATUS}, ())
@@ -234,6 +243,7 @@ def _refusal(status: int) -> Json:
 _ERROR = _object(error=_object(field=_TEXT, message=_TEXT))
 _STATUS = _answer("application/json", None, _object(status=_TEXT))
 _READY = _answer("application/json", None, _object(status=_TEXT, kept_by=_TEXT))
+_KNOWN: Json = {"description": "If-None-Match names what is served"}
 _REDIRECT: Json = {
     "description": "Done; the browser goes on",
     "headers": {**_EVENT_ID, "Location": {"required": True, "schema": {"type": "string"}}},

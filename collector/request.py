@@ -98,10 +98,10 @@ def _unquoted(field: str, value: str) -> str:
 
 
 def read_cookie(request: Request, name: str) -> str:
-    """Return the cookie ``name``, empty if absent."""
-    raw = request.headers.get(b"cookie")
-    if raw is None:
+    """Return the cookie ``name``, empty if absent. HTTP/2 may spread cookies over several headers."""
+    if b"cookie" not in request.headers:
         return ""
+    raw = b";".join(value for field, value in request.raw_headers if field == b"cookie")
     prefix = name + "="
     for part in raw.decode("latin-1").split(";"):
         cookie = part.strip()

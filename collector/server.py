@@ -8,9 +8,11 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
@@ -59,7 +61,7 @@ async def _serve(settings: CollectorSettings) -> None:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     with _metrics_endpoint(settings, registry):
-        await serve_app(app, settings.host, settings.port, settings.read_seconds)
+        await serve_app(app, settings.host, settings.port, settings.read_seconds, _transport(settings))
         await asyncio.wait_for(producer.close(), settings.drain_seconds)
 
 
@@ -82,9 +84,27 @@ async def _with_registry(settings: CollectorSettings, producer: Producer) -> Pro
     return RegisteredProducer(producer, {settings.topic_prefix + topic: ids[topic] for topic in ids})
 
 
-async def serve_app(app: App, host: str, port: int, read_seconds: float = 10.0) -> None:
-    """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered
-    first."""
+class Transport(NamedTuple):
+    """Below the requests: whether HTTP/2 is spoken, too; for TLS the PEM files of a certificate chain and its private key."""
+
+    http2: bool = False
+    chain: Path | None = None
+    key: Path | None = None
+
+
+_PLAIN = Transport()
+
+
+def _transport(settings: CollectorSettings) -> Transport:
+    if not settings.tls_cert:
+        return Transport(settings.http2)
+    return Transport(settings.http2, Path(settings.tls_cert), Path(settings.tls_key))
+
+
+async def serve_app(
+    app: App, host: str, port: int, read_seconds: float = 10.0, transport: Transport = _PLAIN
+) -> None:
+    """Serve ``app`` over HTTP/1.1 on this event loop until SIGTERM or SIGINT; requests under way are answered first. TLS is 1.2 or newer."""
     _check_address(host, port)
     head_ms = round(read_seconds * 1000)
     server = Server(
@@ -92,8 +112,13 @@ async def serve_app(app: App, host: str, port: int, read_seconds: float = 10.0) 
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
+        # Told apart by its first bytes: nothing ends a connection on which none ever come.
+        http=HTTPModes.auto if transport.http2 else HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=head_ms, max_buffer_size=HEAD_BYTES),
+        http2_settings=HTTP2Settings(max_headers_size=HEAD_BYTES, keep_alive_interval=head_ms),
+        ssl_cert=transport.chain,
+        ssl_key=transport.key,
+        ssl_protocol_min=SSLProtocols.tls12,
         websockets=False,
         backlog=CONNECTIONS,
         log_enabled=False,

@@ -15,11 +15,12 @@ class CollectorSettings:
     telephone numbers; without it both are refused. ``phone_region``: the country whose numbers may come without their country code.
     ``query_parameters``: names (lower case) that recorded URLs keep beside those we know. ``link_keys``: the keys that may have signed a
     redirect target (several while they are rotated). ``links``: configured redirect targets by name, as ``collector.links.load_links``
-    returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``partners``: those that may send postbacks, as
-    ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``. ``metrics_port`` 0:
-    no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``, ``rate_per_key``: requests
-    a second from one client address, and with one token or of one partner; 0: no limit.
-    ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
+    returns them. ``trusted_proxies``: networks (CIDR) whose X-Forwarded-For is believed. ``origins``: whose pages may read answers, as
+    ``collector.cors.check_origin`` passes them. ``tls_cert`` and ``tls_key``: PEM files, both or neither. ``partners``: those that may send
+    postbacks, as ``collector.partners.load_partners`` returns them; a signature's time may differ by ``postback_tolerance_seconds``.
+    ``metrics_port`` 0: no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``,
+    ``rate_per_key``: requests a second from one client address, and with one token or of one partner; 0: no limit.
+    ``http2``: HTTP/2 is spoken, too. ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
     ``spool_segment_bytes``; empty: nowhere, they get 503.
     """
 
@@ -38,7 +39,12 @@ class CollectorSettings:
     partners: Mapping[str, Partner] = field(default_factory=dict)
     postback_tolerance_seconds: int = 300
     trusted_proxies: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     cookie_secure: bool = True
+    cookie_days: int = 365
+    http2: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
     max_body_bytes: int = 1 << 20
     max_events: int = 1000
     read_seconds: float = 10.0

@@ -20,6 +20,7 @@ COOKIE = "fv"
 _OTHERS = (
     "event_id",
     "visitor_id",
+    "site_visitor",
     "click_id",
     "external_id",
     "referrer",
@@ -108,12 +109,17 @@ def _objects(request: Request) -> bool:
 def _visitor(
     minter: Minter, request: Request, query: Mapping[str, str], *, may_remember: bool
 ) -> tuple[str, bool]:
-    """The visitor: the named one, the remembered one, a new one; and whether it is one to remember."""
+    """The visitor: the named one, the one remembered by the browser or by the page's site, a new one; and whether it
+    is one to remember."""
     if "visitor_id" in query:
         return text.clean("visitor_id", query["visitor_id"]), False
     remembered = read_cookie(request, COOKIE) if may_remember else ""
     if is_minted(remembered):
         return remembered, False
+    # Where browsers withhold our cookie, the site's own memory of its visitor still holds.
+    known = query.get("site_visitor", "") if may_remember else ""
+    if is_minted(known):
+        return known, True
     # On the journey's route where a click says which it is: what is on another is not seen there.
     named = query.get("click_id", "")
     return minter.mint(route_of(named) if is_minted(named) else None), may_remember

@@ -4,11 +4,13 @@ Every variable is in `SETTINGS` with its type, default and meaning; an unknown o
 """
 
 import ipaddress
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collector.cors import check_origin
 from collector.links import load_links
 from collector.partners import load_partners
 from collector.settings import CollectorSettings
@@ -126,6 +128,13 @@ def _networks(name: str, meaning: str) -> Setting:
     return Setting(name, "networks, by commas", parse, "", meaning)
 
 
+def _origins(name: str, meaning: str) -> Setting:
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(check_origin(part.strip()) for part in text.split(",") if part.strip())
+
+    return Setting(name, "list of origins, by commas", parse, "", meaning)
+
+
 def _list(name: str, meaning: str, secret: bool = False) -> Setting:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -172,7 +181,12 @@ SETTINGS: tuple[Setting, ...] = (
     _text("partners_file", "", "JSON file of the partners that may send postbacks, with their secrets."),
     _number("postback_tolerance_seconds", 300, "How far a postback's signed time may be from ours.", 1, 3600),
     _networks("trusted_proxies", "Networks (CIDR) whose X-Forwarded-For is believed."),
+    _origins("origins", "Origins (https://shop.example) whose pages may read the collector's answers."),
     _flag("cookie_secure", True, "Set the visitor cookie for HTTPS only."),
+    _number("cookie_days", 365, "Days that a browser keeps the visitor cookie.", 1, 400),
+    _flag("http2", False, "Speak HTTP/2 beside HTTP/1.1; then connections that stay silent are not closed."),
+    _file("tls_cert", "Certificate chain (PEM) of the collector; with FUNNEL_TLS_KEY it talks HTTPS."),
+    _file("tls_key", "Private key (PEM, without a password) of that certificate."),
     _seconds("read_seconds", 10.0, "How long the head of a request, and its body, may take to arrive."),
     _rate("rate_per_address", 200, "Requests a second that the collector takes from one address (0: any)."),
     _rate(
@@ -218,6 +232,9 @@ def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError(
             "FUNNEL_MIN_INSYNC_REPLICAS", "is more than FUNNEL_REPLICATION: nothing could be sent"
         )
+    if bool(values["tls_cert"]) != bool(values["tls_key"]):
+        missing = "FUNNEL_TLS_KEY" if values["tls_cert"] else "FUNNEL_TLS_CERT"
+        raise SettingsError(missing, "is missing beside the other: a certificate and its key go together")
     return values
 
 
@@ -232,7 +249,7 @@ def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
 
 
 def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
-    """Return what the collector can be told. Raises SettingsError where the file of links or partners cannot be used."""
+    """Return what the collector can be told. Raises SettingsError where a file that it names cannot be used."""
     try:
         links = load_links(Path(values["links_file"])) if values["links_file"] else {}
     except (OSError, ValueError) as error:
@@ -241,6 +258,7 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         partners = load_partners(Path(values["partners_file"])) if values["partners_file"] else {}
     except (OSError, ValueError) as error:
         raise SettingsError("FUNNEL_PARTNERS_FILE", str(error)) from None
+    _check_certificate(values["tls_cert"], values["tls_key"])
     return CollectorSettings(
         bootstrap=values["kafka"],
         host=values["host"],
@@ -256,7 +274,12 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         partners=partners,
         postback_tolerance_seconds=values["postback_tolerance_seconds"],
         trusted_proxies=values["trusted_proxies"],
+        origins=values["origins"],
         cookie_secure=values["cookie_secure"],
+        cookie_days=values["cookie_days"],
+        http2=values["http2"],
+        tls_cert=values["tls_cert"],
+        tls_key=values["tls_key"],
         ack_wait_seconds=values["ack_wait_seconds"],
         read_seconds=values["read_seconds"],
         rate_per_address=values["rate_per_address"],
@@ -271,6 +294,16 @@ def registry_settings(values: Mapping[str, Any]) -> RegistrySettings:
     """Return where the Schema Registry is, if there is one."""
     names = ("url", "user", "password")
     return RegistrySettings(**{name: values[f"schema_registry_{name}"] for name in names})
+
+
+def _check_certificate(cert: str, key: str) -> None:
+    """Say beforehand what the server would only say when the first browser comes."""
+    try:
+        if cert:
+            # A key with a password would make OpenSSL ask for it on the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        raise SettingsError("FUNNEL_TLS_CERT", f"does not go with FUNNEL_TLS_KEY: {error}") from None
 
 
 def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:

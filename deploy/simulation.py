@@ -48,7 +48,7 @@ def simulate(
             sent = send_to_kafka(items, values["kafka"], advance)
         else:
             target = CollectorTarget(
-                url or f"http://{values['host']}:{values['port']}",
+                url or f"{'https' if values['tls_cert'] else 'http'}://{values['host']}:{values['port']}",
                 token=next(iter(values["tokens"]), ""),
                 link_key=next(iter(values["link_keys"]), ""),
                 partner_secrets=_partner_secrets(values),

@@ -85,6 +85,9 @@ class Stack:
             # Everything comes from this machine.
             "RATE_PER_ADDRESS": "0",
             "RATE_PER_KEY": "0",
+            # On this machine only, and asked whether it is ready over plain HTTP.
+            "TLS_CERT": "",
+            "TLS_KEY": "",
             "HOST": "127.0.0.1",
             "PORT": str(self.port or free_port()),
             "DATA_DIR": str(self.directory),

@@ -1,6 +1,7 @@
 """A collector as a process of its own, for tests: ``python collector_process.py '{"bootstrap": …}'`` runs one."""
 
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -21,9 +22,12 @@ LINK_KEY = "link-key"
 
 
 class CollectorProcess:
-    """Started by ``with``, answering by then; killed at the end unless it has stopped. ``client`` talks to it."""
+    """Started by ``with``, answering by then; killed at the end unless it has stopped. ``client`` talks to it, over TLS where
+    it is given something to ``verify`` the certificate with."""
 
-    def __init__(self, bootstrap: str, log: Path, **settings: Any) -> None:
+    def __init__(
+        self, bootstrap: str, log: Path, *, verify: ssl.SSLContext | None = None, **settings: Any
+    ) -> None:
         self.settings: dict[str, Any] = {
             "bootstrap": bootstrap,
             "port": free_port(),
@@ -34,9 +38,9 @@ class CollectorProcess:
             "ack_wait_seconds": 2.0,
         } | settings
         self.log = log
-        self.url = f"http://127.0.0.1:{self.settings['port']}"
+        self.url = f"{'https' if verify else 'http'}://127.0.0.1:{self.settings['port']}"
         self.metrics_url = f"http://127.0.0.1:{self.settings['metrics_port']}/metrics"
-        self.client = httpx.Client(base_url=self.url, timeout=30.0)
+        self.client = httpx.Client(base_url=self.url, timeout=30.0, verify=verify or True)
 
     def __enter__(self) -> Self:
         self._start()

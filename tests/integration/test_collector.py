@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 from collector.links import sign
 from deploy.embedded.broker import Broker
@@ -153,3 +155,65 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         ended = collector.run_to_the_end()
     assert ended != 0
     assert f"cannot listen on 127.0.0.1:{port}" in collector.log.read_text()
+
+
+def exchanged(*arguments: str) -> list[str]:
+    """What curl says of each of its requests: HTTP version, connections made for it, status."""
+    command = [required_curl(), "-q", "-sS", "--max-time", "30", "--noproxy", "*"]
+    shown = ["-w", "%{http_version} %{num_connects} %{http_code}\n"]
+    done = subprocess.run([*command, *shown, *arguments], capture_output=True, check=True, text=True)
+    return done.stdout.splitlines()
+
+
+NOWHERE = ("-o", "/dev/null")
+
+
+@pytest.mark.parametrize(("option", "version"), [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")])
+def test_both_versions_of_http_are_answered_without_tls(
+    broker: Broker, tmp_path: Path, option: str, version: str
+) -> None:
+    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log", http2=True) as collector:
+        collector.await_status("/readyz", 200)
+        pixel, lead = f"{collector.url}/i.gif", f"{collector.url}/lead"
+        assert exchanged(option, *NOWHERE, pixel) == [f"{version} 1 200"]
+        assert exchanged(option, *NOWHERE, "-d", "form=a", lead) == [f"{version} 1 200"]
+        refused = exchanged(option, *NOWHERE, "-d", "email=nobody", lead)
+        assert refused == [f"{version} 1 400"]
+        spread = ("-H", "cookie: a=b", "-H", f"cookie: fv={'abcd' + 'e' * 26}", "-H", "cookie: c=d")
+        assert exchanged(option, *NOWHERE, *spread, f"{pixel}?campaign=cookies") == [f"{version} 1 200"]
+    events = [decode(entry.record) for entry in read_log(broker.bootstrap)]
+    assert len(events) == 3
+    [known] = [event["visitor_id"] for event in events if event.get("campaign") == "cookies"]
+    assert known == "abcd" + "e" * 26
+
+
+def test_with_a_certificate_it_talks_tls_and_the_client_chooses_the_version(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    trusted, cert, key = (tmp_path / name for name in ("trusted.pem", "cert.pem", "key.pem"))
+    authority.cert_pem.write_to_path(trusted)
+    issued.private_key_pem.write_to_path(key)
+    for part in issued.cert_chain_pems:
+        part.write_to_path(cert, append=True)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    files = {"tls_cert": str(cert), "tls_key": str(key)}
+    with CollectorProcess(
+        "127.0.0.1:1", tmp_path / "collector.log", verify=context, http2=True, **files
+    ) as collector:
+        url = ("--cacert", str(trusted), *NOWHERE, f"{collector.url}/healthz")
+        # Twice over one connection each.
+        assert exchanged(*url, *url) == ["2 1 200", "2 0 200"]
+        assert exchanged("--http1.1", "--tls-max", "1.2", *url, *url) == ["1.1 1 200", "1.1 0 200"]
+        assert collector.stop() == 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_a_connection_on_which_nothing_more_comes_is_closed(tmp_path: Path, sent: bytes) -> None:
+    with (
+        CollectorProcess("127.0.0.1:1", tmp_path / "collector.log", read_seconds=0.2) as collector,
+        socket.create_connection(("127.0.0.1", collector.settings["port"]), timeout=30) as connection,
+    ):
+        connection.sendall(sent)
+        while connection.recv(4096):
+            pass

@@ -39,8 +39,9 @@ def test_unknown_paths_and_methods() -> None:
     collector = Collector()
     assert collector.get("/").status_code == 404
     assert collector.get("/metrics").status_code == 404
-    response = collector.call("POST", "/i.gif")
+    response = collector.call("POST", "/c")
     assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert collector.call("PUT", "/i.gif").headers["allow"] == "GET, POST"
     assert collector.call("GET", "/events").headers["allow"] == "POST"
 
 

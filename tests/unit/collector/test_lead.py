@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from collector.lead import MAX_BODY_BYTES
+from collector.fields import MAX_BODY_BYTES
 from collector.links import sign
 from collector.producer import MemoryProducer
 from schemas.ids import is_minted, mint
@@ -146,3 +146,9 @@ def test_without_the_broker_nothing_is_pretended() -> None:
     response = submit(Collector(producer=MemoryProducer(away=True)), FORM)
     assert response.status_code == 503
     assert "x-funnel-event-id" not in response.headers
+
+
+def test_the_target_of_a_form_may_get_the_visitor() -> None:
+    collector = Collector(links={"thanks": "https://shop.example/?v={visitor_id}"})
+    response = submit(collector, {"link": "thanks"}, headers={"cookie": f"fv={VISITOR}"})
+    assert parse_qs(urlsplit(response.headers["location"]).query)["v"] == [VISITOR]

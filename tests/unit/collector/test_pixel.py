@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from collector.fields import MAX_BODY_BYTES
 from collector.live import GIF
 from schemas.ids import is_minted
 from tests.unit.collector.support import NOW, VISITOR, Collector, field_of
@@ -203,3 +204,68 @@ def test_who_does_not_object_is_remembered(headers: dict[str, str]) -> None:
     collector = Collector()
     assert "fv" in collector.get("/i.gif", headers=headers).cookies
     assert collector.event["consent"] != "denied"
+
+
+def test_a_form_is_the_same_impression() -> None:
+    collector = Collector()
+    response = collector.call(
+        "POST",
+        "/i.gif?campaign=ignored",
+        data={"campaign": "spring", "ref": "https://news.example/", "x": "y"},
+    )
+    assert (response.status_code, response.content) == (200, GIF)
+    event = collector.event
+    assert (event["campaign"], event["referrer"]) == ("spring", "https://news.example/")
+    assert response.headers["x-funnel-event-id"] == event["event_id"]
+
+
+def test_a_form_that_is_none_or_too_large_is_refused() -> None:
+    collector = Collector()
+    assert collector.call("POST", "/i.gif", content="campaign=spring").status_code == 415
+    assert collector.call("POST", "/i.gif", data={"url": "x" * MAX_BODY_BYTES}).status_code == 413
+    assert collector.sent == []
+
+
+def test_what_the_site_remembers_holds_where_the_browser_has_no_cookie() -> None:
+    collector = Collector()
+    response = collector.get("/i.gif", {"site_visitor": VISITOR})
+    assert collector.event["visitor_id"] == VISITOR == response.cookies["fv"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "headers"),
+    [
+        ({}, {"cookie": f"fv={'wxyz' + 'a' * 26}"}),
+        ({"visitor": "crm-7"}, {}),
+        ({"consent": "denied"}, {}),
+        ({}, {"sec-gpc": "1"}),
+    ],
+)
+def test_what_the_site_remembers_comes_last_and_needs_consent(
+    parameters: dict[str, str], headers: dict[str, str]
+) -> None:
+    collector = Collector()
+    response = collector.get("/i.gif", {"site_visitor": VISITOR} | parameters, headers=headers)
+    assert collector.event["visitor_id"] != VISITOR
+    assert "set-cookie" not in response.headers
+
+
+def test_what_the_site_made_up_is_not_taken_for_a_visitor() -> None:
+    collector = Collector()
+    response = collector.get("/i.gif", {"site_visitor": "hand-made"})
+    assert is_minted(collector.event["visitor_id"])
+    assert response.cookies["fv"] == collector.event["visitor_id"]
+
+
+def test_cookies_may_come_in_several_headers() -> None:
+    collector = Collector()
+    collector.call(
+        "GET", "/i.gif", headers=[("cookie", "a=b"), ("cookie", f"fv={VISITOR}"), ("cookie", "c=d")]
+    )
+    assert collector.event["visitor_id"] == VISITOR
+
+
+@pytest.mark.parametrize("days", [1, 400])
+def test_the_cookie_lives_as_long_as_it_is_told(days: int) -> None:
+    header = Collector(cookie_days=days).get("/i.gif").headers["set-cookie"]
+    assert f"; Max-Age={days * 86_400};" in header

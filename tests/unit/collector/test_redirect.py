@@ -268,3 +268,11 @@ def test_links_are_read_from_a_file_and_checked(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ValueError, match="not a JSON object"):
         load_links(path)
+
+
+def test_a_link_may_hand_the_visitor_over() -> None:
+    collector = Collector(links={"shop": "https://shop.example/?funnel_visitor={visitor_id}"})
+    known = collector.get("/c/shop", {"visitor": "crm 7"}).headers["location"]
+    assert parse_qs(urlsplit(known).query)["funnel_visitor"] == ["crm 7"]
+    new = collector.get("/c/shop").headers["location"]
+    assert parse_qs(urlsplit(new).query)["funnel_visitor"] == [collector.sent[1][1]["visitor_id"]]

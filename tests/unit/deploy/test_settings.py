@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import trustme
 
 from deploy.settings import (
     SETTINGS,
@@ -56,11 +57,63 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_GEO_COUNTRY_MMDB", "/nowhere/country.mmdb"),
         ("FUNNEL_MIN_INSYNC_REPLICAS", "2"),
         ("FUNNEL_SCHEMA_REGISTRY_URL", "registry:8081"),
+        ("FUNNEL_ORIGINS", "https://shop.example,shop.example"),
+        ("FUNNEL_ORIGINS", "*"),
+        ("FUNNEL_COOKIE_DAYS", "0"),
+        ("FUNNEL_COOKIE_DAYS", "401"),
+        ("FUNNEL_TLS_CERT", "/nowhere/cert.pem"),
     ],
 )
 def test_an_unknown_or_malformed_variable_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         read_settings({variable: value})
+
+
+def test_the_browsers_settings_reach_the_collector() -> None:
+    variables = {
+        "FUNNEL_ORIGINS": "https://shop.example, http://localhost:8000",
+        "FUNNEL_COOKIE_DAYS": "30",
+        "FUNNEL_HTTP2": "1",
+    }
+    settings = collector_settings(read_settings(variables))
+    assert settings.origins == ("https://shop.example", "http://localhost:8000")
+    assert (settings.cookie_days, settings.http2) == (30, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("FUNNEL_TLS_CERT", "FUNNEL_TLS_KEY"), ("FUNNEL_TLS_KEY", "FUNNEL_TLS_CERT")]
+)
+def test_a_certificate_and_its_key_go_together(given: str, missing: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    file.touch()
+    with pytest.raises(SettingsError, match=missing):
+        read_settings({given: str(file)})
+
+
+@pytest.fixture
+def issued(tmp_path: Path) -> dict[str, str]:
+    """The settings of a certificate and its key."""
+    leaf = trustme.CA().issue_cert("track.example")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    return {"FUNNEL_TLS_CERT": str(tmp_path / "cert.pem"), "FUNNEL_TLS_KEY": str(tmp_path / "key.pem")}
+
+
+def test_a_certificate_reaches_the_collector(issued: dict[str, str]) -> None:
+    settings = collector_settings(read_settings(issued))
+    assert {"FUNNEL_TLS_CERT": settings.tls_cert, "FUNNEL_TLS_KEY": settings.tls_key} == issued
+
+
+@pytest.mark.parametrize("other", ["", "no key", "another's"])
+def test_a_key_that_is_not_the_certificates_is_refused_by_name(
+    other: str, issued: dict[str, str], tmp_path: Path
+) -> None:
+    strange = tmp_path / "strange.pem"
+    strange.write_text(other)
+    if other == "another's":
+        trustme.CA().issue_cert("evil.example").private_key_pem.write_to_path(strange)
+    with pytest.raises(SettingsError, match="FUNNEL_TLS_CERT"):
+        collector_settings(read_settings({**issued, "FUNNEL_TLS_KEY": str(strange)}))
 
 
 def test_a_links_file_that_is_not_there_is_refused_by_name() -> None:
