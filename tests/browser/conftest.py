@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from deploy.embedded.stack import Process, answers
 from deploy.embedded.supervise import free_port
-from tests.browser.shop_server import Shop, Site
+from tests.browser.journey import reading
+from tests.browser.shop_server import PARTNER, Shop, Site
 from tests.support import Running
 
 READY_SECONDS = 90.0
@@ -75,6 +76,8 @@ def _demo(running: Running, links: Path) -> Iterator[Demo]:
     urls = [f"http://{host}:{port}" for host in sites]
     landings = {"shop": urls[1] + LANDING, "bare": urls[3] + LANDING, "store": urls[3] + LANDING + HANDED}
     links.write_text(json.dumps(landings))
+    partners = links.with_name("partners.json")
+    partners.write_text(json.dumps({"shop": PARTNER}))
     ready_url = f"{stack.collector_url}/readyz"
     process = stack.start(
         "collector",
@@ -82,10 +85,11 @@ def _demo(running: Running, links: Path) -> Iterator[Demo]:
         lambda _: answers(ready_url),
         ORIGINS=",".join(urls),
         LINKS_FILE=str(links),
+        PARTNERS_FILE=str(partners),
         COOKIE_SECURE="1",
     )
     stack.start_worker()
-    with Shop(port, sites, stack.collector_url, running.values["tokens"][0]) as server:
+    with reading(running.values), Shop(port, sites, stack.collector_url) as server:
         yield Demo(running.values, process, ready_url, *urls, far, server)
 
 

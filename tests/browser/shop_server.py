@@ -1,18 +1,34 @@
 """A small demo shop and the papers that show its ads: pages with the snippet, each host with a collector of its own choice."""
 
+import hashlib
+import hmac
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from string import Template
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
 PAGES = Path(__file__).with_name("shop")
 TYPES = {".js": "text/javascript", ".css": "text/css"}
+SECRET = "a-secret-of-the-demo-shop"
+PARTNER = {
+    "fields": {
+        "transaction_id": "{order}",
+        "status": "{state}",
+        "value": "{sum}",
+        "currency": "EUR",
+        "click_id": "{click}",
+    },
+    "statuses": {"paid": "approved"},
+    "secrets": [SECRET],
+}
+"""What the collector knows of the shop."""
 POLICY = (
     "default-src 'none'; script-src 'self' {collector}; connect-src {collector}; style-src 'self'; img-src data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -35,10 +51,10 @@ class Site(NamedTuple):
 
 
 class Shop:
-    """Serves ``sites``, by host, while it is entered. ``token`` opens ``/events`` of the collector at ``events``."""
+    """Serves ``sites``, by host, while it is entered; reports orders to the ``collector`` at this address, signed."""
 
-    def __init__(self, port: int, sites: Mapping[str, Site], events: str, token: str) -> None:
-        self.sites, self.events, self.token = sites, events, token
+    def __init__(self, port: int, sites: Mapping[str, Site], collector: str) -> None:
+        self.sites, self.collector = sites, collector
         self.posted: list[tuple[str, dict[str, str]]] = []
         self.orders = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
@@ -85,17 +101,18 @@ class Shop:
 
     def _report(self, click_id: str) -> None:
         self.orders += 1
-        conversion = {
-            "kind": "conversion",
+        order = {
             "partner": "shop",
-            "transaction_id": f"order-{self.orders}",
-            "status": "approved",
-            "click_id": click_id,
-            "value": "59.90",
-            "currency": "EUR",
+            "order": f"order-{self.orders}",
+            "state": "paid",
+            "sum": "59.90",
+            "click": click_id,
         }
-        headers = {"Authorization": f"Bearer {self.token}"}
-        httpx.post(f"{self.events}/events", json=[conversion], headers=headers).raise_for_status()
+        query, at = urlencode(order), str(int(time.time()))
+        text = f"funnel-postback-v1\nshop\n{at}\n{query}\n"
+        signature = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+        url = f"{self.collector}/postback?{query}&ts={at}&sig={signature}"
+        httpx.get(url, trust_env=False).raise_for_status()
 
 
 def _handler(shop: Shop) -> type[BaseHTTPRequestHandler]:
