@@ -10,17 +10,15 @@ but successes were counted, and at least as many different events are in Kafka a
 import argparse
 import asyncio
 import json
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
+from benchmarks.wrk import Load, load, missing
 from collector.request import Receive, Scope, Send
 from collector.server import run, serve_app
 from collector.settings import CollectorSettings
@@ -33,23 +31,9 @@ from schemas.framing import schema_id_of
 from schemas.topics import IMPRESSIONS
 from simulator.kafka import read_log
 
-CONNECTIONS = 64
 READY_SECONDS = 30.0
-HEADERS = {
-    "User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/126.0.0.0 Safari/537.36",
-    "Referer": "https://news.example/2026/11/a-story",
-}
+LINK_KEY = "benchmark"
 PIXEL = "/i.gif?campaign=spring&affiliate=a17&offer=o3&creative=k5&utm_source=google&utm_medium=cpc&sub1=abc"
-
-
-class Load(NamedTuple):
-    """What wrk saw: all requests of one run, those of them that failed, requests per second, 99th percentile in ms."""
-
-    requests: int
-    failed: int
-    per_second: float
-    p99_ms: float
 
 
 def main() -> None:
@@ -65,7 +49,13 @@ def main() -> None:
     if arguments.serve == "hello":
         asyncio.run(serve_app(hello, "127.0.0.1", arguments.port))
     elif arguments.serve == "collector":
-        run(CollectorSettings(bootstrap=arguments.bootstrap, port=arguments.port, spool_dir=arguments.spool))
+        settings = CollectorSettings(
+            bootstrap=arguments.bootstrap,
+            port=arguments.port,
+            spool_dir=arguments.spool,
+            link_keys=(LINK_KEY,),
+        )
+        run(settings)
     else:
         result = measure(arguments.rounds, arguments.seconds)
         print(json.dumps(result))
@@ -81,8 +71,8 @@ async def hello(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 def measure(rounds: int, seconds: int) -> dict[str, Any]:
     """Load both servers in turns; return the benchmark's figures."""
-    if shutil.which("wrk") is None:
-        error = "wrk is not installed (apt-get install wrk): nothing was measured"
+    error = missing()
+    if error:
         print(error, file=sys.stderr)
         return {"benchmark": "collector", "error": error, "verified": False}
     with tempfile.TemporaryDirectory(prefix="funnel-bench-") as directory:
@@ -126,30 +116,6 @@ def answers(url: str) -> bool:
         return httpx.get(url).is_success
     except httpx.TransportError:
         return False
-
-
-def load(url: str, seconds: int) -> Load:
-    """Return what wrk sees of ``url`` in so many seconds."""
-    headers = [part for name, value in HEADERS.items() for part in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *headers, url]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return Load(
-        int(_number(r"(\d+) requests in", report)),
-        int(_number(r"Non-2xx or 3xx responses: (\d+)", report) + _number(r"timeout (\d+)", report)),
-        _number(r"Requests/sec:\s+([\d.]+)", report),
-        _milliseconds(report),
-    )
-
-
-def _number(pattern: str, report: str) -> float:
-    found = re.search(pattern, report)
-    return float(found[1]) if found else 0.0
-
-
-def _milliseconds(report: str) -> float:
-    found = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", report)
-    assert found is not None, report
-    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 
 
 def distinct_events(bootstrap: str) -> int:
