@@ -238,6 +238,9 @@ class Composed:
         }  # fmt: skip
         if "FUNNEL_PORT" in wanted:
             translated["FUNNEL_PORT"] = str(self.ports[name])
+        if "FUNNEL_SPOOL_DIR" in wanted:
+            # In place of the volume: what is writable in there.
+            translated["FUNNEL_SPOOL_DIR"] = "/tmp/spool"
         system = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
         return {**wanted, **translated, **system, "FUNNEL_METRICS_PORT": str(metrics)}
 
