@@ -7,6 +7,7 @@ root where this machine lets one have that. Only addresses are those of the embe
 import base64
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,11 @@ SECRETS = {
     "FUNNEL_LINK_KEYS": "link",
 }
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
-READ_ONLY = 'mount -o remount,bind,ro / && mount -t tmpfs tmpfs /tmp && cd / && exec "$@"'
-"""What a container does to a process that is started with read_only and a tmpfs at /tmp."""
+READ_ONLY = (
+    "mount --bind {root} /mnt && mount -o remount,bind,ro / && mount -t tmpfs tmpfs /tmp && mkdir -p {root} && "
+    'mount --bind /mnt {root} && mount -o remount,bind,ro {root} && cd / && exec "$@"'
+).format(root=shlex.quote(str(ROOT)))
+"""What a container does to a process that is started with read_only and a tmpfs at /tmp; the project stays, even if it is in /tmp."""
 
 
 def compose() -> dict[str, Any]:
