@@ -8,7 +8,6 @@ but successes were counted, and at least as many different events are in Kafka a
 """
 
 import argparse
-import asyncio
 import json
 import statistics
 import sys
@@ -20,7 +19,7 @@ import httpx
 
 from benchmarks.wrk import Load, load, missing
 from collector.request import Receive, Scope, Send
-from collector.server import run, serve_app
+from collector.server import on_event_loop, run, serve_app
 from collector.settings import CollectorSettings
 from deploy.embedded.broker import Broker
 from deploy.embedded.supervise import Child, free_port
@@ -47,7 +46,7 @@ def main() -> None:
     parser.add_argument("--spool", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve == "hello":
-        asyncio.run(serve_app(hello, "127.0.0.1", arguments.port))
+        on_event_loop(serve_app(hello, "127.0.0.1", arguments.port))
     elif arguments.serve == "collector":
         settings = CollectorSettings(
             bootstrap=arguments.bootstrap,

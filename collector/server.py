@@ -6,11 +6,12 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
@@ -42,7 +43,13 @@ def run(settings: CollectorSettings) -> None:
     Raises OSError naming the address where a port cannot be bound, SpoolError. The broker may be away: without a spool
     requests get 503 until it is there.
     """
-    asyncio.run(_serve(settings))
+    on_event_loop(_serve(settings))
+
+
+def on_event_loop(serving: Coroutine[Any, Any, None]) -> None:
+    """Run ``serving`` to its end on the event loop that the collector uses."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving)
 
 
 def now_ms() -> int:
