@@ -119,12 +119,12 @@ class Watcher(Thread):
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__(daemon=True)
         self._connection = connect(clickhouse_settings(values))
-        self._stop = Event()
+        self._ended = Event()
         self.seen: dict[str, tuple[float, int]] = {}
 
     def run(self) -> None:
         sql = "SELECT campaign, sum(impressions) FROM rollup_minute WHERE campaign LIKE 'probe-%' GROUP BY campaign"
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._ended.wait(PAUSE_SECONDS):
             rows = self._connection.query(sql)
             now = time.monotonic()
             for name, count in rows:
@@ -136,7 +136,7 @@ class Watcher(Thread):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while set(probes) - self.seen.keys() and time.monotonic() < deadline:
             time.sleep(PAUSE_SECONDS)
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

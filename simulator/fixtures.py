@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from schemas.topics import CREDIT_REQUESTS
+from schemas.topics import EVENT_TOPICS
 from simulator.generate import generate
 from simulator.items import Prepared, prepared
 from simulator.journeys import DAY_MS
@@ -24,7 +24,7 @@ def records(
 ) -> Iterator[Prepared]:
     """Yield ``events`` Kafka records for topics of ``partitions`` partitions, in order of arrival.
 
-    About 324 bytes on average; 70 % impressions, 22 % clicks, 5 % leads, 3 % conversions; 5 % duplicates. No hops: what lies in their topic
+    About 324 bytes on average; 70 % impressions, 22 % clicks, 5 % leads, 3 % conversions; 5 % duplicates. No rows of postbacks, no hops: what lies in their topic
     before a worker starts would stand in front of the worker's own. ``simulator.kafka.send_prepared`` sends them.
     """
     margin = 1 + round(mess.malformed * events)
@@ -32,4 +32,4 @@ def records(
         prepared(item, partitions)
         for item in generate(seed, events + margin, now_ms, mess, run=run, span_ms=span_ms)
     )
-    yield from islice((record for record in made if record.topic != CREDIT_REQUESTS), events)
+    yield from islice((record for record in made if record.topic in EVENT_TOPICS), events)
