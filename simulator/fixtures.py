@@ -24,8 +24,8 @@ def records(
 ) -> Iterator[Prepared]:
     """Yield ``events`` Kafka records for topics of ``partitions`` partitions, in order of arrival.
 
-    About 324 bytes on average; 70 % impressions, 22 % clicks, 5 % leads, 3 % conversions; 5 % duplicates. No rows of postbacks, no hops: what lies in their topic
-    before a worker starts would stand in front of the worker's own. ``simulator.kafka.send_prepared`` sends them.
+    About 324 bytes on average; 70 % impressions, 22 % clicks, 5 % leads, 3 % conversions; 5 % duplicates. Events alone: hops that lie in
+    their topic before a worker starts would stand in front of the worker's own. ``simulator.kafka.send_prepared`` sends them.
     """
     margin = 1 + round(mess.malformed * events)
     made = (
