@@ -255,7 +255,11 @@ class Connection:
         answers: list[Answer] = []
         while len(answers) < requests:
             request = self._grammar.request()
+            is_kept = self._streams is not None
             answer = await self._exchange(request)
+            if answer is None and request.is_http and is_kept:
+                # The server may let go of a kept connection at any time; then, like any client, once more over a new one.
+                answer = await self._exchange(request)
             if request.is_http:
                 assert answer is not None, f"no answer to {request.payload[:300]!r}"
                 answers.append(answer)
