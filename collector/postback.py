@@ -64,10 +64,8 @@ async def postback(context: Context, request: Request) -> Response:
     return _answer(context, decision, postback_id)
 
 
-def decide(
-    context: Context, query: bytes, call: Call, claim: Claim, received_at: int
-) -> tuple[Partner, Event]:
-    """Return whose call it is and the event that it describes. Raises FieldError."""
+def decide(context: Context, call: Call, claim: Claim, received_at: int) -> Event:
+    """Return the event that a call describes. Raises FieldError; Refusal (429) where its partner calls too often."""
     name = call.parameters.get("partner", "")
     if not name:
         raise FieldError("partner", "is missing", "missing")
@@ -84,7 +82,7 @@ def decide(
         if moment in fields:
             fields[moment] = _milliseconds(fields[moment])
     item = {"kind": "conversion", "partner": partner.name, **fields}
-    return partner, read_item(item, received_at, context.privacy, context.minter)
+    return read_item(item, received_at, context.privacy, context.minter)
 
 
 async def _decide(context: Context, request: Request) -> tuple[Call, Decision]:
@@ -93,9 +91,7 @@ async def _decide(context: Context, request: Request) -> tuple[Call, Decision]:
         # The query first: if the body cannot be read, the row still says who called.
         call = Call(b"", _pairs(request.query_string))
         call = await _with_body(context, request, call)
-        _, event = decide(
-            context, request.query_string, call, _claim(context, request, call), request.received_at
-        )
+        event = decide(context, call, _claim(context, request, call), request.received_at)
     except (FieldError, Refusal) as error:
         if error.reason == "rate":
             raise
