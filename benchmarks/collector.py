@@ -1,7 +1,7 @@
 """Pixel hits per second that the broker has acknowledged, beside what a bare granian says hello with.
 
 ``python -m benchmarks.collector [--rounds N] [--seconds N]`` prints one JSON line. Both are served alike, by a process of
-their own on one event loop, and loaded alike by wrk (one thread, 64 connections, a browser's headers), in turns: the figures
+their own on one event loop, and loaded alike by wrk (one thread, 128 connections, a browser's headers), in turns: the figures
 are medians of the rounds, so that a busy neighbour hits both. Broker and wrk share the machine with them. The collector has a
 spool, as embedded, which an answering broker leaves unused. ``verified``: nothing
 but successes were counted, and at least as many different events are in Kafka as hits were acknowledged.
@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.interpreter import interpreter
 from benchmarks.wrk import Load, load, missing
 from collector.request import Receive, Scope, Send
 from collector.server import on_event_loop, run, serve_app
@@ -130,6 +131,7 @@ def figures(hellos: list[Load], hits: list[Load], events: int) -> dict[str, Any]
     ratios = [hit.per_second / bare.per_second for bare, hit in zip(hellos, hits, strict=True)]
     return {
         "benchmark": "collector",
+        "python": interpreter(),
         "hits_per_second": round(statistics.median(hit.per_second for hit in hits)),
         "hello_per_second": round(statistics.median(bare.per_second for bare in hellos)),
         "ratio": round(statistics.median(ratios), 3),

@@ -1,7 +1,7 @@
 """The front door as senders feel it: latency at half its rate, redirects, and what 200 connections with dripping bodies change.
 
 ``python -m benchmarks.door [--rounds N] [--seconds N] [--minutes N]`` prints one JSON line. One collector process, behind it an embedded
-broker, loaded by wrk (64 connections, a browser's headers) on the same machine. Each round measures pixel and redirect as fast as they go, then
+broker, loaded by wrk (128 connections, a browser's headers) on the same machine. Each round measures pixel and redirect as fast as they go, then
 at half the pixel's rate, then as fast as they go while 200 connections send a form byte by byte; figures are medians of the rounds.
 ``minutes``: afterwards, load at half the rate for so long; memory is that of the collector's process at its start and at its end.
 ``verified``: nothing but successes were counted.
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from benchmarks.collector import LINK_KEY, PIXEL, READY_SECONDS, answers, server
+from benchmarks.interpreter import interpreter
 from benchmarks.wrk import Load, load, missing
 from collector.links import sign
 from deploy.embedded.broker import Broker
@@ -136,6 +137,7 @@ def figures(measured: list[dict[str, Load]]) -> dict[str, Any]:
 
     return {
         "benchmark": "door",
+        "python": interpreter(),
         "pixel_per_second": round(median("pixel", "per_second")),
         "pixel_p99_ms": round(median("pixel", "p99_ms"), 1),
         "redirect_per_second": round(median("redirect", "per_second")),

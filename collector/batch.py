@@ -95,7 +95,7 @@ async def _deliver(context: Context, batch: list[Event]) -> list[bool]:
     started = time.perf_counter()
     sent = [_send(context, event) for event in batch]
     acknowledged = [await _is_acknowledged(future) for future in sent]
-    context.metrics.produce_seconds.observe(time.perf_counter() - started)
+    context.produce_seconds.observe(time.perf_counter() - started)
     for event, is_acknowledged in zip(batch, acknowledged, strict=True):
         if is_acknowledged:
             context.accepted[event.kind].inc()

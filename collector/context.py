@@ -20,6 +20,7 @@ from collector.rates import Rates
 from collector.request import Header, Network
 from collector.settings import CollectorSettings
 from schemas.metrics import CollectorMetrics
+from schemas.timings import Timing
 from schemas.topics import EVENT_TOPICS, KIND_OF_TOPIC
 
 
@@ -41,6 +42,7 @@ class Context:
     address_rates: Rates
     key_rates: Rates
     accepted: Mapping[str, Counter]
+    produce_seconds: Timing
 
 
 def make_context(
@@ -65,6 +67,7 @@ def make_context(
         Rates(settings.rate_per_address),
         Rates(settings.rate_per_key),
         accepted,
+        metrics.produce_seconds.labels(),
     )
 
 
@@ -80,7 +83,7 @@ async def deliver(context: Context, event: Event) -> None:
     """Return once the event is kept. Raises Unavailable."""
     started = time.perf_counter()
     await context.producer.send(to_record(event, context.settings.topic_prefix))
-    context.metrics.produce_seconds.observe(time.perf_counter() - started)
+    context.produce_seconds.observe(time.perf_counter() - started)
     context.accepted[event.kind].inc()
 
 
@@ -89,7 +92,7 @@ async def deliver_postback(context: Context, event: Event | None, row: Event) ->
     started = time.perf_counter()
     records = [to_record(one, context.settings.topic_prefix) for one in (event, row) if one is not None]
     await asyncio.gather(*[context.producer.send(record) for record in records])
-    context.metrics.produce_seconds.observe(time.perf_counter() - started)
+    context.produce_seconds.observe(time.perf_counter() - started)
     if event is not None:
         context.accepted[event.kind].inc()
     context.metrics.postbacks.labels(row.record["verdict"], row.record.get("reason", "")).inc()

@@ -103,7 +103,8 @@ def live_touch(
 
 def _objects(request: Request) -> bool:
     """Whether the browser says that its user objects: Global Privacy Control or Do Not Track. It weighs more than what a page says."""
-    return any(request.headers.get(name, b"").strip() == b"1" for name in _OBJECTIONS)
+    headers = request.headers
+    return any(headers[name].strip() == b"1" for name in _OBJECTIONS if name in headers)
 
 
 def _visitor(

@@ -5,6 +5,8 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.timings import Timings
+
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -17,8 +19,8 @@ class CollectorMetrics:
     unavailable: Counter
     postbacks: Counter
     answers: Counter
-    request_seconds: Histogram
-    produce_seconds: Histogram
+    request_seconds: Timings
+    produce_seconds: Timings
     inflight: Gauge
 
     @classmethod
@@ -54,14 +56,14 @@ class CollectorMetrics:
                 ["endpoint", "status"],
                 registry=registry,
             ),
-            request_seconds=Histogram(
+            request_seconds=Timings(
                 "funnel_collector_request_seconds",
                 "From the request's head to its answer, by endpoint.",
-                ["endpoint"],
+                "endpoint",
                 buckets=_REQUEST_BUCKETS,
                 registry=registry,
             ),
-            produce_seconds=Histogram(
+            produce_seconds=Timings(
                 "funnel_collector_produce_seconds",
                 "From handing an event to the producer to its acknowledgement.",
                 buckets=_REQUEST_BUCKETS,

@@ -10,6 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from schemas.metrics import CollectorMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
+from schemas.timings import Timings
+
+Metric = MetricWrapperBase | Timings
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, FrontMetrics)
@@ -29,7 +32,7 @@ FOREIGN_UNITS = {
 }
 
 
-def metrics() -> list[MetricWrapperBase]:
+def metrics() -> list[Metric]:
     """Every metric, in one registry: two of the same name would be refused."""
     registry = CollectorRegistry()
     groups = [group.create(registry) for group in GROUPS]
@@ -39,24 +42,24 @@ def metrics() -> list[MetricWrapperBase]:
 METRICS = metrics()
 
 
-def name(metric: MetricWrapperBase) -> str:
+def name(metric: Metric) -> str:
     """The metric's name in the source: without the ``_total`` that the library appends to counters."""
     return str(metric._name)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
-def test_names_are_ours_and_in_base_units(metric: MetricWrapperBase) -> None:
+def test_names_are_ours_and_in_base_units(metric: Metric) -> None:
     assert re.fullmatch(r"funnel_(collector|worker|clickhouse)(_[a-z]+)+", name(metric))
     assert not set(name(metric).split("_")) & FOREIGN_UNITS
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
-def test_only_counters_end_in_total_and_only_histograms_have_buckets(metric: MetricWrapperBase) -> None:
+def test_only_counters_end_in_total_and_only_histograms_have_buckets(metric: Metric) -> None:
     exposed = {sample.name for family in metric.collect() for sample in family.samples}
     if isinstance(metric, Counter):
         assert not name(metric).endswith("_total")
         assert all(sample.endswith(("_total", "_created")) for sample in exposed)
-    elif isinstance(metric, Histogram):
+    elif isinstance(metric, Histogram | Timings):
         assert name(metric).endswith(("_seconds", "_records", "_bytes"))
     else:
         assert isinstance(metric, Gauge)
@@ -64,12 +67,12 @@ def test_only_counters_end_in_total_and_only_histograms_have_buckets(metric: Met
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
-def test_labels_are_few_and_no_ids(metric: MetricWrapperBase) -> None:
+def test_labels_are_few_and_no_ids(metric: Metric) -> None:
     assert set(metric._labelnames) <= LABELS
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
-def test_each_says_what_an_operator_learns(metric: MetricWrapperBase) -> None:
+def test_each_says_what_an_operator_learns(metric: Metric) -> None:
     assert re.fullmatch(r"[A-Z].{10,}\.", metric._documentation)
 
 
