@@ -15,6 +15,7 @@ class WorkerSettings:
     group: str = "funnel"
     session_timeout_seconds: float = 6.0
     fetch_wait_ms: int = 50
+    fetch_min_bytes: int = 64 * 1024
     fetch_bytes: int = 2 * 1024 * 1024
     flush_rows: int = 50_000
     flush_ms: int = 500

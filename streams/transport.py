@@ -62,6 +62,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             # Little at a time: intake is aligned, so the first records of every partition are wanted before many of one.
             fetch_max_bytes=settings.fetch_bytes,
             fetch_max_wait_ms=settings.fetch_wait_ms,
+            # A broker answers at once or after the wait: asked for a single byte, it would for every few records.
+            fetch_min_bytes=settings.fetch_min_bytes,
             check_crcs=True,
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 4),
