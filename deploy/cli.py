@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.supervise import free_port
+from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
 from deploy.settings import (
     SETTINGS,
@@ -219,6 +220,9 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
     run_top(console, urls or _running(values).metrics, once)
 
 
+funnel.add_command(rejects)
+
+
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
 
 
@@ -308,7 +312,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
     from sinks.clickhouse.errors import ClickHouseError, MigrationError
-    from streams.broker import KafkaAway, TopicsError
+    from streams.broker import HopError, KafkaAway, TopicsError
 
     return (
         HTTPError,
@@ -320,6 +324,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         MigrationError,
         KafkaAway,
         TopicsError,
+        HopError,
         SpoolError,
     )
 
