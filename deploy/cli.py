@@ -181,6 +181,15 @@ def verify(values: dict[str, Any], acknowledged: Path | None) -> None:
 
 
 @funnel.command()
+@click.pass_obj
+def audit(values: dict[str, Any]) -> None:
+    """Count Kafka's log and the journal anew, source by source; name the first offset where they part, and exit 1 there."""
+    from deploy.audit import audit as run_audit
+
+    sys.exit(0 if run_audit(values, console) else 1)
+
+
+@funnel.command()
 @click.argument("sql")
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True

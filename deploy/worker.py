@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ from streams.resolving import Resolver
 from streams.settings import WorkerSettings
 from streams.steps.enrich import Lookups
 from streams.warm import warm_up
+from streams.watchdog import Watchdog
 
 log = logging.getLogger("funnel.worker")
 
@@ -71,15 +73,19 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop, assignments)
     app = create_app(settings, pipeline)
     derivers = _derivers(settings, pipeline, deriving, metrics)
+    watchdog = Watchdog(pipeline, settings.bootstrap, metrics, settings.stall_seconds, _end)
     try:
         for deriver in derivers:
             deriver.start()
+        if settings.stall_seconds:
+            watchdog.start()
         await run_app(app, pipeline, metrics, stop)
         return 0
     except WorkerError as error:
         log.error("%s", error)
         return 1
     finally:
+        watchdog.stop()
         for deriver in derivers:
             deriver.ask_to_stop()
         for deriver in derivers:
@@ -105,6 +111,12 @@ def _derivers(
         )
         for connection, (rollups, seconds) in zip(connections, plans, strict=True)
     ]
+
+
+def _end() -> None:
+    """End at once: whatever hangs would also hang the way out. What had not landed is read again by the next owner."""
+    logging.shutdown()
+    os._exit(1)
 
 
 def _collect_seldom() -> None:

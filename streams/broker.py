@@ -4,12 +4,16 @@ A hop is a message to another partition, acknowledged by Kafka before the flush 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import confluent_kafka
+import numpy as np
+import numpy.typing as npt
 from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
+
+Offsets = npt.NDArray[np.int64]
 
 
 class Cluster(NamedTuple):
@@ -165,3 +169,80 @@ class LogEnds:
     def close(self) -> None:
         """Close the consumer."""
         self._consumer.close()
+
+
+class Watermarks:
+    """What the broker calls the next offset of a line. Where it does not know better, that is too low, never too high."""
+
+    def __init__(self, bootstrap: str, seconds: float = 5.0) -> None:
+        self._consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "funnel-watermarks",
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        self._seconds = seconds
+
+    def __call__(self, lines: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the next offset per line; nothing while no broker answers."""
+        try:
+            return {
+                line: self._consumer.get_watermark_offsets(TopicPartition(*line), timeout=self._seconds)[1]
+                for line in lines
+            }
+        except confluent_kafka.KafkaException:
+            return {}
+
+    def close(self) -> None:
+        """Close the client."""
+        self._consumer.close()
+
+
+def log_offsets(
+    bootstrap: str, bounds: Mapping[tuple[str, int], tuple[int, int]], seconds: float = 30.0
+) -> dict[tuple[str, int], Offsets]:
+    """Return, in order, the offsets at which the log has records, from the first up to before the next offset per (topic, partition).
+
+    Raises KafkaAway, also where nothing comes for ``seconds``.
+    """
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "funnel-audit",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    found: dict[tuple[str, int], list[int]] = {line: [] for line in bounds}
+    unread = {line for line, (start, end) in bounds.items() if start < end}
+    try:
+        consumer.assign([TopicPartition(*line, bounds[line][0]) for line in unread])
+        give_up = time.monotonic() + seconds
+        while unread:
+            for message in consumer.consume(10_000, 0.2):
+                give_up = time.monotonic() + seconds
+                line, offset = (
+                    (str(message.topic()), int(message.partition() or 0)),
+                    int(message.offset() or 0),
+                )
+                error = message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaAway(bootstrap, error)
+                if error is None and line in unread and offset < bounds[line][1]:
+                    found[line].append(offset)
+                # Behind the last record there may be offsets that are those of markers, which nobody sees.
+                if error is not None or offset >= bounds[line][1] - 1:
+                    unread.discard(line)
+            if time.monotonic() > give_up:
+                raise KafkaAway(
+                    bootstrap, f"nothing came for {seconds:.0f} s, before the end of {sorted(unread)}"
+                )
+    except confluent_kafka.KafkaException as error:
+        raise KafkaAway(bootstrap, error) from error
+    finally:
+        consumer.close()
+    return {line: np.array(offsets, dtype=np.int64) for line, offsets in found.items()}

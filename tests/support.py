@@ -1,6 +1,8 @@
 """A whole stack for a test, on free ports, in a directory of its own."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,17 @@ def _backlog(values: dict[str, Any]) -> Backlog:
     finally:
         ends.close()
         connection.close()
+
+
+def funnel(running: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line beside a stack, with its settings and none of the caller's."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *arguments],
+        cwd=ROOT,
+        env={**inherited, **running.stack.settings(), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

@@ -5,10 +5,7 @@ replay        ──▶ accepted, under its own event id                        
 replay        ──▶ nothing to send                                         ──▶ a reject again, never an event
 """
 
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +13,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from deploy.embedded.stack import Stack
-from deploy.settings import PREFIX, clickhouse_settings
+from deploy.settings import clickhouse_settings
 from schemas.encoding import encode
 from schemas.ids import mint, route_of
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.owners import write_owners
-from tests.support import ROOT, Running, drain
+from tests.support import Running, drain, funnel
 
 SOURCE = "earlier/clicks/1"
 TIME = 1_790_000_000_000
@@ -45,19 +41,6 @@ def journal(running: Running) -> Iterator[Connection]:
     connection = connect(clickhouse_settings(running.values))
     yield connection
     connection.close()
-
-
-def funnel(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.cli", *arguments],
-        cwd=ROOT,
-        env={**inherited, **stack.settings(), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def click_event(**values: Any) -> tuple[str, str, bytes]:
@@ -91,10 +74,10 @@ def test_what_passes_now_counts_once_however_often_it_is_sent(running: Running, 
     event_id, key, value = click_event(campaign="mended")
     for offset in (5, 6):
         keep_reject(journal, offset, "unknown_schema", event_id, key, value)
-    dry = funnel(running.stack, "rejects", "replay", "--reason", "unknown_schema", "--dry-run")
+    dry = funnel(running, "rejects", "replay", "--reason", "unknown_schema", "--dry-run")
     assert dry.stdout == "would send 1; left 0 that were accepted since, 1 of the same content\n", dry.stderr
     for _ in range(2):
-        done = funnel(running.stack, "rejects", "replay", f"{SOURCE}/5")
+        done = funnel(running, "rejects", "replay", f"{SOURCE}/5")
         assert done.returncode == 0, done.stderr
         drain(running.values)
     assert done.stdout == "sent 0; left 1 that were accepted since, 0 of the same content\n"
@@ -107,13 +90,11 @@ def test_what_is_still_wrong_is_a_reject_again(running: Running, journal: Connec
     producer.produce("leads", value=b"\x00no event", key=b"k\xff", partition=0, timestamp=TIME)
     assert producer.flush(30) == 0
     drain(running.values)
-    [place] = re.findall(
-        r"\S+/leads/0/\d+", funnel(running.stack, "rejects", "list", "--topic", "leads").stdout
-    )
-    shown = funnel(running.stack, "rejects", "show", place.split("/", 1)[1]).stdout
+    [place] = re.findall(r"\S+/leads/0/\d+", funnel(running, "rejects", "list", "--topic", "leads").stdout)
+    shown = funnel(running, "rejects", "show", place.split("/", 1)[1]).stdout
     assert "00 6e 6f 20 65 76 65 6e 74" in shown
     assert r"k\\xff" in shown or r"k\xff" in shown
-    assert funnel(running.stack, "rejects", "replay", place).stdout.startswith("sent 1;")
+    assert funnel(running, "rejects", "replay", place).stdout.startswith("sent 1;")
     drain(running.values)
     rows = journal.query(
         "SELECT hex(raw_key), hex(raw), toUnixTimestamp64Milli(record_time) FROM rejects WHERE source LIKE '%/leads/%'"
@@ -125,8 +106,8 @@ def test_what_is_still_wrong_is_a_reject_again(running: Running, journal: Connec
 def test_conflicts_are_shown_but_not_sent(running: Running, journal: Connection) -> None:
     event_id, key, value = click_event(campaign="second")
     keep_reject(journal, 9, "conflict", event_id, key, value)
-    assert '"campaign": "second"' in funnel(running.stack, "rejects", "show", "clicks/1/9").stdout
-    done = funnel(running.stack, "rejects", "replay", "--reason", "conflict")
+    assert '"campaign": "second"' in funnel(running, "rejects", "show", "clicks/1/9").stdout
+    done = funnel(running, "rejects", "replay", "--reason", "conflict")
     assert done.stdout == "sent 0; left 0 that were accepted since, 0 of the same content\n"
 
 
@@ -140,7 +121,7 @@ def test_conflicts_are_shown_but_not_sent(running: Running, journal: Connection)
     ],
 )
 def test_what_cannot_be_meant_is_said(running: Running, arguments: tuple[str, ...], said: str) -> None:
-    done = funnel(running.stack, "rejects", *arguments)
+    done = funnel(running, "rejects", *arguments)
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
