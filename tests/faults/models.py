@@ -1,0 +1,362 @@
+"""Log, journal and hops in memory, with the faults that the real ones have: what a worker's own code is run over, step by step.
+
+What a real server does between two packets happens here at one point, so every such point can be tried:
+
+    request      ──✗ CRASH_BEFORE   ──✗ LOST_BEFORE (never arrives)   ──┄┄▶ HELD (arrives later, if at all)
+    server       takes the owner for right, then commits: STARTED stands between the two
+    answer       ✗── LOST_AFTER     ✗── CRASH_AFTER
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from schemas.partitioning import partition_for
+from schemas.topics import TOPICS
+from simulator.items import Item, prepared
+from simulator.log import Record
+from sinks.clickhouse import history
+from sinks.clickhouse.errors import NotOwner, Unavailable
+from sinks.clickhouse.journal import Journal
+from streams.broker import Hop, HopError
+from streams.steps.batch import RawBatch
+from streams.unit import Line
+
+CLUSTER = "cluster"
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The worker's process is gone."""
+
+
+class Fate(Enum):
+    """What becomes of one request to a server."""
+
+    GO = auto()
+    CRASH_BEFORE = auto()
+    CRASH_AFTER = auto()
+    LOST_BEFORE = auto()
+    LOST_AFTER = auto()
+    HELD = auto()
+    STARTED = auto()
+
+
+@dataclass
+class Fates:
+    """The fates still to come; when they are used up, all goes well. ``asked`` counts the requests."""
+
+    waiting: list[Fate] = field(default_factory=list)
+    asked: int = 0
+
+    def next(self) -> Fate:
+        self.asked += 1
+        return self.waiting.pop(0) if self.waiting else Fate.GO
+
+
+def request(
+    fates: Fates, error: Callable[[], Exception], work: Callable[[], T], later: Callable[[bool], None]
+) -> T:
+    """Do ``work`` as the next fate has it; ``error`` is what the client sees of a lost answer, ``later`` keeps what arrives late."""
+    fate = fates.next()
+    if fate is Fate.CRASH_BEFORE:
+        raise Crash
+    if fate is Fate.LOST_BEFORE:
+        raise error()
+    if fate in (Fate.HELD, Fate.STARTED):
+        later(fate is Fate.STARTED)
+        raise error()
+    done = work()
+    if fate is Fate.CRASH_AFTER:
+        raise Crash
+    if fate is Fate.LOST_AFTER:
+        raise error()
+    return done
+
+
+@dataclass
+class LogModel:
+    """Records per line."""
+
+    partitions: int
+    lines: dict[Line, list[Record]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lines = {(topic, number): [] for topic in TOPICS for number in range(self.partitions)}
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, time: int) -> None:
+        line = self.lines[topic, partition]
+        line.append(Record(len(line), time, key, value))
+
+    def send(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self.append(*prepared(item, self.partitions))
+
+    def batch(self, line: Line, start: int, count: int) -> RawBatch:
+        records = self.lines[line][start : start + count]
+        return RawBatch(
+            line[0],
+            np.full(len(records), line[1], dtype=np.int32),
+            np.array([record.offset for record in records], dtype=np.int64),
+            np.array([record.time for record in records], dtype=np.int64),
+            [record.value for record in records],
+            [record.key for record in records],
+        )
+
+
+@dataclass
+class HopModel:
+    """A producer into the log. What is held back was sent in part."""
+
+    log: LogModel
+    fates: Fates
+
+    def send(self, hops: Sequence[Hop]) -> None:
+        def some(_started: bool) -> None:
+            self._append(hops[: len(hops) // 2])
+
+        request(self.fates, lambda: HopError(len(hops), "no answer"), partial(self._append, hops), some)
+
+    def _append(self, hops: Sequence[Hop]) -> None:
+        for hop in hops:
+            self.log.append(*hop)
+
+
+@dataclass
+class Insert:
+    """An insert on its way: ``started`` ones have passed the owner's constraint and can be killed; others are still in the network."""
+
+    frame: pl.DataFrame
+    deduplication: str
+    sources: frozenset[str]
+    started: bool
+
+
+@dataclass
+class Server:
+    """ClickHouse: owners, blocks that have landed, tokens seen, and what is still on its way."""
+
+    owners: dict[str, int] = field(default_factory=dict)
+    blocks: list[pl.DataFrame] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    under_way: list[Insert] = field(default_factory=list)
+
+    def insert(self, one: Insert) -> None:
+        """Land a block whole, once. Raises NotOwner."""
+        if not one.started and any(
+            self.owners.get(source) != owner
+            for source, owner in one.frame.select("_source", "_owner").unique().iter_rows()
+        ):
+            raise NotOwner(469, "Constraint `owner`")
+        if one.deduplication not in self.tokens:
+            self.tokens.add(one.deduplication)
+            self.blocks.append(one.frame)
+
+    def arrive(self, place: int = 0) -> None:
+        """What was on its way arrives now."""
+        try:
+            self.insert(self.under_way.pop(place))
+        except NotOwner:
+            pass  # nobody is there to hear it
+
+    def rows(self, kind: str) -> pl.DataFrame:
+        """All rows of one kind, as they were sent."""
+        found = [block.filter(pl.col("kind") == kind) for block in self.blocks]
+        return pl.concat([_EMPTY, *found], how="diagonal")
+
+
+_COUNTS = ("_offset", "received", "journaled", "duplicates", "rejects")
+_EMPTY = pl.DataFrame(
+    schema={
+        "kind": pl.String,
+        **dict.fromkeys(("_source", "reason", "detail"), pl.String),
+        **dict.fromkeys(_COUNTS, pl.Int64),
+    }
+)
+
+
+@dataclass
+class ConnectionModel:
+    """`sinks.clickhouse.client.Connection` of one worker, as far as the journal uses it; blocks stay frames."""
+
+    server: Server
+    fates: Fates
+    settings: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(replicas=()))
+
+    def insert_rows(self, _table: str, _columns: Sequence[str], rows: Sequence[tuple[str, int]]) -> None:
+        self._ask(lambda: self.server.owners.update(dict(rows)))
+
+    def insert_block(self, _table: str, block: pl.DataFrame, settings: Mapping[str, Any]) -> None:
+        sources = frozenset(settings["log_comment"].split("|")[1:-1])
+        owned = self._owned_by(block)
+
+        def one(started: bool) -> Insert:
+            return Insert(block, settings["insert_deduplication_token"], sources, started)
+
+        def later(started: bool) -> None:
+            if owned or not started:
+                self.server.under_way.append(one(started))
+
+        request(self.fates, _away, lambda: self.server.insert(one(False)), later)
+
+    def query(self, _fences: str) -> list[tuple[str, int]]:
+        newest = self.server.rows("flush").group_by("_source").agg(pl.col("_offset").max())
+        return self._ask(newest.rows)
+
+    def execute(self, kill: str) -> None:
+        named = set(re.findall(r"\|(.+?)\|", kill))
+        assert kill.startswith("KILL QUERY") and kill.endswith("SYNC") and named, kill
+
+        def end() -> None:
+            left = [one for one in self.server.under_way if not one.started or not one.sources & named]
+            self.server.under_way = left
+
+        self._ask(end)
+
+    def _owned_by(self, block: pl.DataFrame) -> bool:
+        pairs = block.select("_source", "_owner").unique().iter_rows()
+        return all(self.server.owners.get(source) == owner for source, owner in pairs)
+
+    def _ask(self, work: Callable[[], T]) -> T:
+        return request(self.fates, _away, work, lambda _: None)
+
+
+class JournalModel(Journal):
+    """The journal's own code over the models."""
+
+    def pack(self, frame: pl.DataFrame) -> Any:
+        # The flush's numbers are narrower where they come from.
+        return frame.with_columns(pl.col(_COUNTS).cast(pl.Int64))
+
+
+def _away() -> Exception:
+    return Unavailable(0, "no answer")
+
+
+_HALVES = {"event_id": ("event_hi", "event_lo"), "touch_id": ("touch_hi", "touch_lo")}
+_TEXTS = pl.col(pl.String).fill_null("")
+_NUMBERS = pl.selectors.numeric().fill_null(0)
+
+
+@dataclass
+class HistoryModel:
+    """`sinks.clickhouse.history.History` over the same rows: its questions answered by filters instead of SQL."""
+
+    server: Server
+
+    def newest(self, numbers: Sequence[int], partitions: int) -> int | None:
+        times = self._of(history._RECORDS, numbers, partitions)["_record_time"]
+        return None if times.is_empty() else int(times.max())  # type: ignore[arg-type]
+
+    def holds_older(self, numbers: Sequence[int], partitions: int, floor: int) -> bool:
+        times = self._of(history._RECORDS, numbers, partitions)["_record_time"]
+        return bool((times <= floor).any())
+
+    def ids(self, kind: str, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
+        rows = self._of((kind,), numbers, partitions).filter(pl.col("_record_time") > floor)
+        return _chosen(rows, "event_id, content, _record_time").sort(
+            "_partition", "_record_time", maintain_order=True
+        )
+
+    def touches(
+        self, numbers: Sequence[int], partitions: int, floor: int, impressions: bool = False
+    ) -> pl.DataFrame:
+        kinds = ("impression", "click", "lead")[not impressions :]
+        rows = self._of(kinds, numbers, partitions).filter(pl.col("_record_time") > floor)
+        return _chosen(rows, history._TOUCH).sort("_partition", "_record_time", maintain_order=True)
+
+    def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
+        rows = self._of(("conversion",), numbers, partitions)
+        recent = rows.filter(pl.col("_record_time") > floor).select("partner", "transaction_id").unique()
+        return _chosen(rows.join(recent, on=["partner", "transaction_id"], how="semi"), history._CONVERSION)
+
+    def requests(
+        self, numbers: Sequence[int], partitions: int, floor: int
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        rows = self._of(("request",), numbers, partitions)
+        key = ["partner", "transaction_id", "route"]
+        recent = rows.filter(pl.col("_record_time") > floor).select(key).unique()
+        credits = self._of(("credit",), numbers, partitions)
+        return _standing(rows.join(recent, on=key, how="semi"), credits.join(recent, on=key, how="semi"))
+
+    def cold_transactions(self, keys: Sequence[tuple[str, str]], partitions: int) -> pl.DataFrame:
+        rows = self._of(("conversion",), range(partitions), partitions)
+        wanted = pl.struct("partner", "transaction_id").is_in(
+            pl.Series([{"partner": partner, "transaction_id": number} for partner, number in keys])
+        )
+        return _chosen(rows.filter(wanted), history._CONVERSION)
+
+    def cold_requests_on(self, routes: Sequence[str], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        on = _among("route", routes)
+        every = range(partitions)
+        return _standing(
+            self._of(("request",), every, partitions).filter(on),
+            self._of(("credit",), every, partitions).filter(on),
+        )
+
+    def cold_touches_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
+        rows = self._of(("click", "lead"), range(partitions), partitions)
+        return _chosen(rows.filter(_among("route", routes)), history._TOUCH)
+
+    def _of(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:
+        """The rows of ``kinds`` whose route belongs to one of the partitions ``numbers``; what they lack as ClickHouse has it."""
+        blocks = self.server.blocks
+        frame = pl.concat([_COLUMNS, *blocks], how="diagonal_relaxed") if blocks else _COLUMNS
+        frame = frame.filter(pl.col("kind").is_in(list(kinds))).with_columns(_TEXTS, _NUMBERS)
+        homes = [partition_for(route.encode(), partitions) for route in frame["route"]]
+        return frame.with_columns(_partition=pl.Series(homes, dtype=pl.UInt16)).filter(
+            pl.col("_partition").is_in(list(numbers))
+        )
+
+
+def _among(column: str, texts: Sequence[str]) -> pl.Expr:
+    return pl.col(column).is_in(pl.Series(list(texts), dtype=pl.String).implode())
+
+
+def _names(columns: str) -> list[str]:
+    """The frame's names of an SQL list of columns."""
+    plain = [text.rpartition(" AS ")[2].strip() for text in columns.split(", ")]
+    return [half for name in plain for half in _HALVES.get(name, (name,))]
+
+
+_INTEGERS = {
+    "_offset", "_record_time", "occurred_at", "status_at", "value", "payout", "touch_at", "weight", "sign",
+}  # fmt: skip
+_UNSIGNED = {"event_hi", "event_lo", "touch_hi", "touch_lo", "content", "_owner"}
+_SMALL = {"bot", "moved", "revision", "model_version", "version"}
+_COLUMNS = pl.DataFrame(
+    schema={
+        name: pl.Int64
+        if name in _INTEGERS
+        else pl.UInt64
+        if name in _UNSIGNED
+        else pl.UInt32
+        if name in _SMALL
+        else pl.String
+        for name in dict.fromkeys(
+            name
+            for columns in (history._TOUCH, history._CONVERSION, history._REQUEST, history._CREDIT, "sign")
+            for name in _names(columns)
+        )
+    }
+)
+
+
+def _chosen(rows: pl.DataFrame, columns: str) -> pl.DataFrame:
+    return rows.select(*_names(columns), "_partition")
+
+
+def _standing(requests: pl.DataFrame, credits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The request of highest revision of each transaction and route, and the credits in force."""
+    key = ["partner", "transaction_id", "route"]
+    newest = requests.sort("revision", descending=True).unique(key, keep="first", maintain_order=True)
+    names = [*_names(history._CREDIT), "_partition"]
+    in_force = credits.group_by(names).agg(pl.col("sign").sum()).filter(pl.col("sign") > 0)
+    return _chosen(newest, history._REQUEST), in_force.select(names)
