@@ -36,6 +36,8 @@ class Flush(NamedTuple):
     found: int
     found_rejects: int
     found_offsets: int
+    expired: int = 0
+    """1 where rows of it may have gone (FUNNEL_JOURNAL_RETENTION_DAYS)."""
 
 
 class Audit(NamedTuple):
@@ -90,6 +92,8 @@ def _wrong(start: int, offsets: Offsets, flush: Flush) -> str:
         return f"{name} {flush.received} received, {flush.journaled} + {flush.duplicates} + {flush.rejects} accounted for"
     if flush.first >= start and (there := _between(offsets, flush.first, flush.last)) != flush.received:
         return f"{name} the log has {there} records, the ledger {flush.received}"
+    if flush.expired:
+        return ""
     if flush.found != flush.journaled:
         return f"{name} the journal has {flush.found} of {flush.journaled} rows"
     if flush.found_rejects != flush.rejects:
@@ -103,15 +107,16 @@ def _between(offsets: Offsets, first: int, last: int) -> int:
     return int(np.searchsorted(offsets, last, "right") - np.searchsorted(offsets, first, "left"))
 
 
-def read_flushes(connection: Connection, source: str, fence: int) -> list[Flush]:
-    """Return the flush rows of ``source`` up to ``fence``, in order, with what the journal holds for each.
+def read_flushes(connection: Connection, source: str, fence: int, retention_days: int) -> list[Flush]:
+    """Return the flush rows of ``source`` up to ``fence``, in order, with what the journal holds for each; ``retention_days`` 0: of all of it.
 
     A row belongs to the first flush that ends at or behind it.
     """
     own = ", ".join(map(literal, OWN))
+    expired = f"_ingested_at < now() - INTERVAL {retention_days} DAY" if retention_days else "0"
     rows = connection.query(
-        "SELECT f.first_offset, f.last, f.received, f.journaled, f.duplicates, f.rejects, r.found, r.found_rejects, r.offsets FROM "
-        "(SELECT first_offset, _offset AS last, received, journaled, duplicates, rejects FROM journal "
+        "SELECT f.first_offset, f.last, f.received, f.journaled, f.duplicates, f.rejects, r.found, r.found_rejects, r.offsets, f.expired FROM "
+        f"(SELECT first_offset, _offset AS last, received, journaled, duplicates, rejects, {expired} AS expired FROM journal "
         f"WHERE kind = 'flush' AND _source = {literal(source)} AND _offset <= {fence}) AS f "
         "LEFT JOIN (SELECT last, countIf(kind != 'reject') AS found, countIf(kind = 'reject') AS found_rejects, uniqExact(_offset) AS offsets "
         f"FROM (SELECT toString(kind) AS kind, _offset, 1 AS one FROM journal WHERE kind IN ({own}, 'reject') AND _source = {literal(source)}) AS j "
@@ -131,7 +136,9 @@ def audit(values: Mapping[str, Any], console: Console) -> bool:
         # Fences first, then what is below them, then the log: what lands meanwhile is looked at by the next audit.
         fences = newest_flushes(connection, list(sources.values()))
         flushes = {
-            line: read_flushes(connection, source, fences[source]) if source in fences else []
+            line: read_flushes(connection, source, fences[source], values["journal_retention_days"])
+            if source in fences
+            else []
             for line, source in sources.items()
         }
     finally:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.supervise import free_port
+from deploy.offline_commands import rewind, rollup
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
 from deploy.settings import (
@@ -230,6 +231,8 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
 
 
 funnel.add_command(rejects)
+funnel.add_command(rewind)
+funnel.add_command(rollup)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
@@ -317,6 +320,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
 
     from collector.errors import SpoolError
     from deploy.embedded.supervise import ChildFailed
+    from deploy.offline import OfflineError
     from schemas.remote import RegistryError
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
@@ -335,6 +339,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         TopicsError,
         HopError,
         SpoolError,
+        OfflineError,
     )
 
 

@@ -7,6 +7,7 @@ from deploy.settings import clickhouse_settings
 from deploy.topics import create_topics
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrate import apply_migrations
+from sinks.clickhouse.retention import GOES, apply_retention
 
 
 def initialise(values: Mapping[str, Any]) -> Iterator[str]:
@@ -17,6 +18,10 @@ def initialise(values: Mapping[str, Any]) -> Iterator[str]:
     connection = connect(settings)
     try:
         applied = apply_migrations(connection, settings)
+        changed = apply_retention(connection, settings)
     finally:
         connection.close()
     yield f"tables: {', '.join(applied)} applied" if applied else "tables: up to date"
+    if changed:
+        kept = f"{settings.retention_days} days" if settings.retention_days else "for ever"
+        yield f"journal: {', '.join(GOES)} rows are kept {kept}"

@@ -162,7 +162,11 @@ SETTINGS: tuple[Setting, ...] = (
     _list(
         "clickhouse_replicas", "Other replicas of the worker's shard (host:port), which get the owners too."
     ),
-    _number("journal_retention_days", 0, "Days the journal keeps rows (0: for ever; flush rows always)."),
+    _number(
+        "journal_retention_days",
+        0,
+        "Days that the journal keeps impressions, rejects, forwards and postbacks (0: for ever); `funnel init` applies it.",
+    ),
     _text("host", "127.0.0.1", "Address the collector listens on."),
     _port("port", 8080, "Port the collector listens on."),
     _text("metrics_host", "127.0.0.1", "Address where /metrics is served."),
@@ -213,6 +217,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Seconds without progress, while the log grows, after which a worker ends itself; 0: never.",
         0,
     ),
+    _seconds(
+        "ready_seconds",
+        15.0,
+        "How long Kafka or ClickHouse may be silent before a worker says it is not ready.",
+    ),
     _number("flush_rows", 50_000, "Records at which a flush is due.", 1),
     _number("flush_ms", 500, "Milliseconds after its first record at which a flush is due.", 1),
     _number("dedup_window_hours", 24, "Within how many hours of record time an id is a duplicate.", 1),
@@ -238,10 +247,23 @@ def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError(
             "FUNNEL_MIN_INSYNC_REPLICAS", "is more than FUNNEL_REPLICATION: nothing could be sent"
         )
+    _check_retention(values)
     if bool(values["tls_cert"]) != bool(values["tls_key"]):
         missing = "FUNNEL_TLS_KEY" if values["tls_cert"] else "FUNNEL_TLS_CERT"
         raise SettingsError(missing, "is missing beside the other: a certificate and its key go together")
     return values
+
+
+def _check_retention(values: Mapping[str, Any]) -> None:
+    """Rows that duplicates are told by, or that Kafka still has the records of, must not go."""
+    needed = {name: values[name] for name in ("dedup_window_hours", "hot_window_hours", "retention_hours")}
+    longest = max(needed, key=needed.__getitem__)
+    # The window reaches an hour further back: record times may run backwards by so much.
+    if 0 < values["journal_retention_days"] * 24 <= needed[longest]:
+        raise SettingsError(
+            "FUNNEL_JOURNAL_RETENTION_DAYS",
+            f"must be more than FUNNEL_{longest.upper()} ({needed[longest]} h), or 0",
+        )
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
@@ -337,6 +359,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         group=values["group"],
         session_timeout_seconds=values["session_timeout_seconds"],
         stall_seconds=float(values["stall_seconds"]),
+        ready_seconds=values["ready_seconds"],
         flush_rows=values["flush_rows"],
         flush_ms=values["flush_ms"],
         dedup_window_ms=values["dedup_window_hours"] * hour,

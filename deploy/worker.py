@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
+from deploy.probes import served
 from schemas.metrics import WorkerMetrics
 from schemas.remote import RegistryError, SchemaRegistry, registered
 from schemas.topics import TOPICS
@@ -24,6 +25,8 @@ from streams.broker import HopSender, describe_cluster
 from streams.deriving import Deriver, Turn
 from streams.errors import WorkerError
 from streams.flushing import Flusher
+from streams.health import Health
+from streams.ledger import LedgerWatch
 from streams.patience import patiently
 from streams.pipeline import Pipeline
 from streams.resolving import Resolver
@@ -39,15 +42,14 @@ def run_worker(settings: WorkerSettings, clickhouse: ClickHouseSettings) -> int:
     """Run a worker until SIGTERM or SIGINT; return the exit status: 0 after a graceful stop, 1 after a failure."""
     registry = CollectorRegistry()
     metrics = WorkerMetrics.create(registry)
-    server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
-    try:
-        return asyncio.run(_run(settings, clickhouse, metrics))
-    finally:
-        server.shutdown()
-        thread.join()
+    health = Health(settings.ready_seconds)
+    with served(settings.metrics_host, settings.metrics_port, registry, health):
+        return asyncio.run(_run(settings, clickhouse, metrics, health))
 
 
-async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics: WorkerMetrics) -> int:
+async def _run(
+    settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics: WorkerMetrics, health: Health
+) -> int:
     stop = asyncio.Event()
     cluster = await asyncio.to_thread(describe_cluster, settings.bootstrap, TOPICS)
     partitions = cluster.partitions[TOPICS[0]]
@@ -79,7 +81,10 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
             deriver.start()
         if settings.stall_seconds:
             watchdog.start()
-        await run_app(app, pipeline, metrics, stop)
+        health.owns = lambda: pipeline.assignment is not None
+        health.answered = lambda: derivers[0].answered
+        health.threads = [*derivers, watchdog] if settings.stall_seconds else derivers
+        await run_app(app, pipeline, metrics, health, stop)
         return 0
     except WorkerError as error:
         log.error("%s", error)
@@ -99,17 +104,21 @@ def _derivers(
     settings: WorkerSettings, pipeline: Pipeline, connections: list[Connection], metrics: WorkerMetrics
 ) -> list[Deriver]:
     """Return the threads that derive: the minutes never wait for the hours and days."""
-    plans = (((MINUTE,), 0.0), (COARSE, settings.derive_coarse_seconds))
+    minutes, coarse = connections
+    ledger = LedgerWatch(coarse, metrics)
     return [
         Deriver(
+            pipeline, Journal(minutes, settings.group), metrics, (MINUTE,), Turn(0.0), settings.derive_seconds
+        ),
+        Deriver(
             pipeline,
-            Journal(connection, settings.group),
+            Journal(coarse, settings.group),
             metrics,
-            rollups,
-            Turn(seconds),
+            COARSE,
+            Turn(settings.derive_coarse_seconds),
             settings.derive_seconds,
-        )
-        for connection, (rollups, seconds) in zip(connections, plans, strict=True)
+            ledger.look,
+        ),
     ]
 
 

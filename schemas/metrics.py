@@ -133,6 +133,7 @@ class WorkerMetrics:
     """Metrics of a worker process. What counts records counts them when their flush has landed."""
 
     received: Counter
+    journaled: Counter
     journal_rows: Counter
     duplicates: Counter
     rejects: Counter
@@ -152,6 +153,8 @@ class WorkerMetrics:
     rebalances: Counter
     restore_seconds: Gauge
     partitions: Gauge
+    ledger_gaps: Gauge
+    ledger_overlaps: Gauge
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> Self:
@@ -168,6 +171,9 @@ class WorkerMetrics:
 
         return cls(
             received=counter("records_received", "Records covered by landed flushes, by topic.", "topic"),
+            journaled=counter(
+                "records_journaled", "Records that became a row of their own, by topic.", "topic"
+            ),
             journal_rows=counter("journal_rows", "Rows landed in the journal, by kind.", "kind"),
             duplicates=counter("duplicates", "Records that were there already, by topic.", "topic"),
             rejects=counter(
@@ -212,6 +218,16 @@ class WorkerMetrics:
             rebalances=counter("rebalances", "Assignments taken; each restores state."),
             restore_seconds=gauge("restore_seconds", "How long the newest restore took."),
             partitions=gauge("partitions", "Partition numbers owned; 0 on a worker without work."),
+            ledger_gaps=gauge(
+                "ledger_gap_offsets",
+                "Offsets that no flush covers, since this worker took their partition over, by topic: above 0, records were lost.",
+                "topic",
+            ),
+            ledger_overlaps=gauge(
+                "ledger_overlap_offsets",
+                "Offsets that more than one flush covers, since this worker took their partition over, by topic: above 0, records count twice.",
+                "topic",
+            ),
         )
 
 

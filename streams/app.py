@@ -9,6 +9,7 @@ import faust
 
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
+from streams.health import Health
 from streams.observe import observe_lag
 from streams.pipeline import Pipeline
 from streams.settings import WorkerSettings
@@ -53,8 +54,10 @@ def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
     return app
 
 
-async def run_app(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, stop: asyncio.Event) -> None:
-    """Run ``app`` and ``pipeline`` until ``stop`` is set, or one of them fails: then its error is raised."""
+async def run_app(
+    app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, health: Health, stop: asyncio.Event
+) -> None:
+    """Run ``app`` and ``pipeline``, with signs of life in ``health``, until ``stop`` is set, or one of them fails: then its error is raised."""
     async with app:
         consumer = cast(BatchConsumer, app.consumer)
         pipeline.commit = consumer.commit_flushed
@@ -64,6 +67,7 @@ async def run_app(app: faust.App, pipeline: Pipeline, metrics: WorkerMetrics, st
             asyncio.create_task(pipeline.run(), name="pipeline"),
             asyncio.create_task(_crash_of(app), name="crash"),
             asyncio.create_task(_watch_lag(consumer, pipeline, metrics), name="lag"),
+            asyncio.create_task(_beat(consumer, health), name="beat"),
         }
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if stopping in done:
@@ -81,6 +85,15 @@ async def _watch_lag(consumer: BatchConsumer, pipeline: Pipeline, metrics: Worke
         await asyncio.sleep(1.0)
         if pipeline.assignment is not None:
             observe_lag(metrics, consumer.high_watermarks(), pipeline.landed, time.time() * 1000)
+
+
+async def _beat(consumer: BatchConsumer, health: Health) -> None:
+    while True:
+        now = time.monotonic()
+        health.beat = now
+        health.heard = now - consumer.silent_seconds(time.time())
+        health.is_member = consumer.is_member
+        await asyncio.sleep(0.5)
 
 
 async def _crash_of(app: faust.App) -> None:

@@ -7,7 +7,7 @@ the fences, restore, and read on after them.
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tenacity import RetryError
@@ -15,10 +15,13 @@ from tenacity import RetryError
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.errors import Unavailable
+from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
+from sinks.clickhouse.removing import check_removals
+from sinks.clickhouse.rollup import rollup_fences
 from streams.cold import Cold
-from streams.errors import LogLossError, OwnershipLost
+from streams.errors import LogLossError, OwnershipLost, RollupAheadError
 from streams.patience import patiently
 from streams.process import Processor
 from streams.resolving import Resolver
@@ -38,6 +41,8 @@ class Assignment:
     sources: dict[Line, str]
     lines: Lines
     processor: Processor
+    ingested_at: int = 0
+    """When (ms UTC) the newest flush of these sources was packed. The next one is later: that is their order, whatever the clocks say."""
     abandoned: threading.Event = field(default_factory=threading.Event)
 
     def covers(self, bounds: Mapping[Line, tuple[int, int]]) -> bool:
@@ -79,7 +84,9 @@ class Assignments:
         token = secrets.randbits(63) | 1
         names = list(sources.values())
         self.journal.take_ownership(names, token)
+        check_removals(self.journal.connection)
         fences = self.journal.fences(names)
+        self._check_rollups(names, fences)
         next_offset = {
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
@@ -90,7 +97,15 @@ class Assignments:
         processor = Processor(
             self.settings, self.lookups, states, sources, self.partitions, cold, self.resolver
         )
-        return Assignment(token, sources, Lines(next_offset), processor)
+        return Assignment(token, sources, Lines(next_offset), processor, self.journal.newest_ingestion(names))
+
+    def _check_rollups(self, sources: Sequence[str], fences: Mapping[str, int]) -> None:
+        """Raise RollupAheadError where a rollup holds what the journal does not."""
+        for rollup in ROLLUPS:
+            derived = rollup_fences(self.journal.connection, rollup, sources)
+            for source, upto in derived.items():
+                if upto > (fence := fences.get(source, -1)):
+                    raise RollupAheadError(rollup.name, source, upto, fence)
 
     def _next(self, line: Line, source: str, fence: int | None, bounds: tuple[int, int]) -> int:
         start, end = bounds

@@ -56,6 +56,19 @@ def describe_cluster(bootstrap: str, topics: Sequence[str], seconds: float = 30.
     return Cluster(str(metadata.cluster_id), partitions)
 
 
+def group_members(bootstrap: str, group: str, seconds: float = 30.0) -> list[str]:
+    """Return who is in a consumer group, as client id and host. Raises KafkaAway.
+
+    The embedded broker never names any.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    try:
+        found = admin.describe_consumer_groups([group], request_timeout=seconds)[group].result()
+    except confluent_kafka.KafkaException as error:
+        raise KafkaAway(bootstrap, error) from error
+    return sorted(f"{member.client_id} at {member.host}" for member in found.members)
+
+
 class Hop(NamedTuple):
     """One record to send. ``timestamp`` is the record time in ms, 0 for now."""
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from schemas.metrics import WorkerMetrics
@@ -42,7 +42,7 @@ class Turn:
 class Deriver(threading.Thread):
     """Derives ``rollups`` for the sources that the worker owns, with a connection of its own.
 
-    It looks every ``look_seconds``, from start to start, whether its turn has come.
+    It looks every ``look_seconds``, from start to start, whether its turn has come. ``then`` ends a turn.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Deriver(threading.Thread):
         rollups: Sequence[Rollup],
         turn: Turn,
         look_seconds: float,
+        then: Callable[[Assignment], None] = lambda assignment: None,
     ) -> None:
         super().__init__(name=f"derive {'/'.join(rollup.name for rollup in rollups)}", daemon=True)
         self._pipeline = pipeline
@@ -61,7 +62,10 @@ class Deriver(threading.Thread):
         self._rollups = rollups
         self._turn = turn
         self._look_seconds = look_seconds
+        self._then = then
         self._stopping = threading.Event()
+        self.answered = float("-inf")
+        """When (monotonic seconds) ClickHouse last did what it was asked."""
 
     def run(self) -> None:
         """Derive whenever it is due until stopped; a failure is tried again at the next look."""
@@ -87,12 +91,14 @@ class Deriver(threading.Thread):
             while self._once(rollup, assignment):
                 if self._stopping.is_set():
                     return
+        self._then(assignment)
         self._turn.done(now, mark)
 
     def _once(self, rollup: Rollup, assignment: Assignment) -> bool:
         """Derive once; return whether more is waiting."""
         started = time.perf_counter()
         derived = derive(self._journal, rollup, list(assignment.sources.values()), assignment.token)
+        self.answered = time.monotonic()
         if derived.rows:
             self._metrics.derive_seconds.labels(rollup=rollup.name).observe(time.perf_counter() - started)
         return derived.more

@@ -3,6 +3,7 @@
 WorkerError
 ├── LogLossError      the log begins after the fence
 ├── OutsideLogError   the log has no such offset
+├── RollupAheadError  a rollup holds what the journal does not
 └── OwnershipLost     another worker owns a source now
 """
 
@@ -31,6 +32,17 @@ class OutsideLogError(WorkerError):
             "recreated under the same name. Set FUNNEL_ACCEPT_LOG_LOSS=1 to go on from the log's start."
         )
         self.topic, self.partition, self.offset = topic, partition, offset
+
+
+class RollupAheadError(WorkerError):
+    """A rollup has derived records of a source that the journal no longer covers."""
+
+    def __init__(self, rollup: str, source: str, derived: int, fence: int) -> None:
+        super().__init__(
+            f"{source}: the rollup {rollup} goes up to offset {derived}, the journal to {fence}: a rewind was interrupted. Run `funnel rewind` "
+            f"with the same cut again."
+        )
+        self.rollup, self.source, self.derived, self.fence = rollup, source, derived, fence
 
 
 class OwnershipLost(WorkerError):

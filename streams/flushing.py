@@ -52,8 +52,10 @@ class Flusher:
     def _insert(self, assignment: Assignment, outcome: Outcome) -> None:
         started = time.thread_time()
         frames = [frame for frame in outcome.frames if frame.height]
+        # A clock may be set back, or be another machine's: the order of a source's flushes must not depend on that.
+        assignment.ingested_at = max(self._now_ms(), assignment.ingested_at + 1)
         frame = pl.concat(frames, how="diagonal").with_columns(
-            _ingested_at=pl.lit(self._now_ms(), dtype=pl.Int64),
+            _ingested_at=pl.lit(assignment.ingested_at, dtype=pl.Int64),
             _owner=pl.lit(assignment.token, dtype=pl.UInt64),
         )
         # The first pack asks the server for the table's columns.

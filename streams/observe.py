@@ -19,6 +19,7 @@ def observe_flush(metrics: WorkerMetrics, outcome: Outcome, now_ms: float) -> No
     metrics.flush_rows.observe(len(outcome.record_times))
     for (topic, _), tally in outcome.tallies.items():
         metrics.received.labels(topic=topic).inc(tally.received)
+        metrics.journaled.labels(topic=topic).inc(tally.journaled)
         metrics.duplicates.labels(topic=topic).inc(tally.duplicates)
     for frame in outcome.frames:
         if frame.height:

@@ -29,6 +29,7 @@ class WorkerSettings:
     derive_coarse_seconds: float = 30.0
     stop_seconds: float = 20.0
     stall_seconds: float = 600.0
+    ready_seconds: float = 15.0
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     geo_country_mmdb: str = ""

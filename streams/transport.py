@@ -6,6 +6,7 @@ as a courtesy to lag monitors. aiokafka's private names used here are those of t
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -294,6 +295,29 @@ class BatchConsumer(driver.Consumer):
         thread: Any = self._thread
         known = {(tp.topic, tp.partition): thread.highwater(tp) for tp in self.assignment()}
         return {line: int(highwater) for line, highwater in known.items() if highwater is not None}
+
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long no broker has answered a fetch, at ``now`` (seconds since 1970); in standby, 0 while there is a coordinator."""
+        inner = self._inner
+        if inner is None:
+            return math.inf
+        assigned = inner.assignment()
+        if not assigned:
+            return 0.0 if inner._coordinator.coordinator_id is not None else math.inf
+        answered = [inner.last_poll_timestamp(tp) or 0 for tp in assigned]
+        return max(0.0, now - max(answered) / 1000)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is in its group, with partitions or in standby."""
+        inner = self._inner
+        return inner is not None and inner._coordinator.generation > 0
+
+    @property
+    def _inner(self) -> Any:
+        """aiokafka's consumer, None before it is made."""
+        thread: Any = self._thread
+        return thread._consumer if thread is not None else None
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: Faust would warn of commits it does not make itself."""

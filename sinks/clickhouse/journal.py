@@ -11,7 +11,7 @@ from sinks.clickhouse.client import Connection
 from sinks.clickhouse.columns import Column
 from sinks.clickhouse.owners import running_comment, stop_running, write_owners
 from sinks.clickhouse.pack import Block, pack_block
-from sinks.clickhouse.sql import literals
+from sinks.clickhouse.sql import literal, literals
 
 TABLE = "journal"
 BLOCK_ROWS = 1_000_000
@@ -57,6 +57,13 @@ class Journal:
         """Return the last offset covered of each source that has one."""
         return newest_flushes(self.connection, sources)
 
+    def newest_ingestion(self, sources: Sequence[str]) -> int:
+        """Return when (ms UTC) the newest flush of ``sources`` was packed, 0 before the first."""
+        rows = self.connection.query(
+            f"SELECT toUnixTimestamp64Milli(max(_ingested_at)) FROM {TABLE} WHERE kind = 'flush' AND _source IN {literals(sources)}"
+        )
+        return int(rows[0][0])
+
     def take_ownership(self, sources: Sequence[str], token: int) -> None:
         """Make ``token`` the owner of ``sources``, and end whatever a former owner has running. Read fences only afterwards."""
         write_owners(self.connection, sources, token)
@@ -80,12 +87,28 @@ ONE_PART: Mapping[str, object] = {
 """Settings under which an INSERT becomes one part or fails: no cutting, no second partition."""
 
 
-def newest_flushes(connection: Connection, sources: Sequence[str]) -> dict[str, int]:
-    """Return the offset of the newest flush row of each source that has one."""
+def newest_flushes(connection: Connection, sources: Sequence[str], other_than: int = 0) -> dict[str, int]:
+    """Return the offset of the newest flush row of each source that has one; with ``other_than`` of those that this owner did not write."""
     if not sources:
         return {}
     rows = connection.query(
         f"SELECT toString(_source), max(_offset) FROM {TABLE} "
-        f"WHERE kind = 'flush' AND _source IN {literals(sources)} GROUP BY _source"
+        f"WHERE kind = 'flush' AND _source IN {literals(sources)} AND _owner != {other_than} GROUP BY _source"
     )
     return {str(source): int(offset) for source, offset in rows}
+
+
+def flush_ranges(connection: Connection, since: Mapping[str, int | None]) -> dict[str, list[tuple[int, int]]]:
+    """Return (first, last offset) of the flushes that end at or after ``since`` (None: of all), per source, in order of the last."""
+    if not since:
+        return {}
+    wanted = " OR ".join(
+        f"(_source = {literal(source)}{'' if offset is None else f' AND _offset >= {offset}'})"
+        for source, offset in since.items()
+    )
+    found: dict[str, list[tuple[int, int]]] = {}
+    for source, first, last in connection.query(
+        f"SELECT toString(_source), first_offset, _offset FROM {TABLE} WHERE kind = 'flush' AND ({wanted}) ORDER BY _source, _offset, first_offset"
+    ):
+        found.setdefault(str(source), []).append((int(first), int(last)))
+    return found

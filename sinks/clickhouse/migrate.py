@@ -91,9 +91,6 @@ def placeholders(settings: ClickHouseSettings) -> dict[str, str]:
         name: f"Replicated{name}{replicated}" if settings.replicated else name
         for name in ("MergeTree", "AggregatingMergeTree")
     }
-    keep = (
-        f"TTL toDateTime(_ingested_at) + INTERVAL {settings.retention_days} DAY DELETE WHERE kind != 'flush'"
-    )
     return {
         **engines,
         "database": f"`{settings.database}`",
@@ -102,7 +99,8 @@ def placeholders(settings: ClickHouseSettings) -> dict[str, str]:
         "deduplication_window": "replicated_deduplication_window"
         if settings.replicated
         else "non_replicated_deduplication_window",
-        "journal_ttl": keep if settings.retention_days else "",
+        # `apply_retention` sets it, and changes it later.
+        "journal_ttl": "",
     }
 
 

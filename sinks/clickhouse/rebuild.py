@@ -1,4 +1,4 @@
-"""Rebuilding a rollup from the journal. Offline: no worker may be running.
+"""Creating a rollup over an existing journal, and rebuilding one from the journal. Offline: no worker may be running.
 
 A worker that is running nevertheless loses its sources to the rebuild and stops; it cannot spoil the result before the exchange.
 """
@@ -7,17 +7,57 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
+from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import TABLE, Journal
 from sinks.clickhouse.rollup import LIMIT, Rollup, derive
+from sinks.clickhouse.sql import literals
+
+Progress = Callable[[int], None]
+_OWN = ("impression", "click", "lead", "conversion", "request", "postback", "forward")
 
 
 def rebuild(
-    journal: Journal, rollup: Rollup, limit: int = LIMIT, progress: Callable[[int], None] = lambda rows: None
+    journal: Journal, rollup: Rollup, limit: int = LIMIT, progress: Progress = lambda rows: None
 ) -> int:
     """Fill a shadow table from the whole journal and put it in the rollup's place; return the records derived.
 
-    ``progress`` is called with the records of each step. Until the exchange the rollup stays as it is.
+    ``progress`` is called with the records of each step. Until the exchange the rollup stays as it is. What the journal no longer holds
+    (see `missing_rows`) is not in it afterwards.
     """
+    connection = journal.connection
+    shadow = replace(rollup, table=f"{rollup.table}_rebuild")
+    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
+    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
+    total = _fill(journal, shadow, limit, progress)
+    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
+    connection.execute(f"DROP TABLE {shadow.table}")
+    return total
+
+
+def create(
+    journal: Journal,
+    rollup: Rollup,
+    like: Rollup,
+    limit: int = LIMIT,
+    progress: Progress = lambda rows: None,
+) -> int:
+    """Make the rollup's table, as that of ``like``, if there is none; derive all that it lacks, and return the records derived.
+
+    Interrupted, it goes on where it was when it is called again.
+    """
+    journal.connection.execute(f"CREATE TABLE IF NOT EXISTS {rollup.table} AS {like.table}")
+    return _fill(journal, rollup, limit, progress)
+
+
+def missing_rows(connection: Connection) -> int:
+    """Return how many records the flush rows account for that the journal no longer holds."""
+    rows = connection.query(
+        f"SELECT toInt64(sumIf(journaled, kind = 'flush')) - toInt64(countIf(kind IN {literals(_OWN)})) FROM {TABLE}"
+    )
+    return max(0, int(rows[0][0]))
+
+
+def _fill(journal: Journal, rollup: Rollup, limit: int, progress: Progress) -> int:
     connection = journal.connection
     sources = [
         str(row[0])
@@ -25,14 +65,9 @@ def rebuild(
     ]
     token = secrets.randbits(63) | 1
     journal.take_ownership(sources, token)
-    shadow = replace(rollup, table=f"{rollup.table}_rebuild")
-    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
-    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
     total, more = 0, bool(sources)
     while more:
-        derived = derive(journal, shadow, sources, token, limit)
+        derived = derive(journal, rollup, sources, token, limit)
         total, more = total + derived.rows, derived.more
         progress(derived.rows)
-    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
-    connection.execute(f"DROP TABLE {shadow.table}")
     return total

@@ -8,7 +8,7 @@ class ClickHouseSettings:
     """Settings of one ClickHouse. ``port`` is that of the native protocol; times in seconds.
 
     ``cluster`` names a cluster for ``ON CLUSTER``; ``replicated`` chooses the Replicated engines. ``replicas`` are the other replicas of this
-    worker's shard as ``host:port``: owners are written to each of them. ``retention_days`` 0 keeps the journal for ever; flush rows are always kept.
+    worker's shard as ``host:port``: owners are written to each of them. ``retention_days`` 0 keeps all of the journal for ever; see `retention`.
     """
 
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Embedded ClickHouse servers on both engines, and a database of its own for each test that asks for one."""
+"""Embedded ClickHouse servers on both engines, a database of its own for each test that asks for one, and a whole stack for a module's tests."""
 
 import sys
 import uuid
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.embedded.clickhouse import ClickHouseServer
+from deploy.settings import clickhouse_settings
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.migrate import apply_migrations
 from sinks.clickhouse.settings import ClickHouseSettings
 from tests.contract.conftest import python_248
+from tests.support import Running
 
 __all__ = ["python_248"]
 
@@ -65,3 +67,23 @@ def emptied(_shared: ClickHouseSettings) -> Iterator[Connection]:
 
 def _settings(server: ClickHouseServer, database: str) -> ClickHouseSettings:
     return ClickHouseSettings(host=server.host, port=server.port, database=database)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Broker and ClickHouse with topics and tables, and a worker."""
+    one = Running(tmp_path_factory.mktemp("stack") / "stack")
+    try:
+        one.start()
+        one.stack.start_worker()
+        yield one
+    finally:
+        one.stack.stop()
+
+
+@pytest.fixture
+def journal(running: Running) -> Iterator[Connection]:
+    """A connection to the ClickHouse of ``running``."""
+    connection = connect(clickhouse_settings(running.values))
+    yield connection
+    connection.close()

@@ -1,16 +1,14 @@
 """`funnel audit` over a real log and journal: whole, then with rows missing and rows too many."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from deploy.settings import clickhouse_settings
 from schemas.topics import TOPICS
 from simulator.generate import generate
 from simulator.mess import Mess
 from simulator.send import send_to_kafka
-from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.client import Connection
 from sinks.clickhouse.owners import write_owners
 from streams.broker import describe_cluster
 from tests.support import PARTITIONS, Running, drain, funnel
@@ -20,23 +18,11 @@ SETTLED = {"mutations_sync": 2}
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    one = Running(tmp_path_factory.mktemp("audit") / "stack")
-    try:
-        one.start()
-        one.stack.start_worker()
-        send_to_kafka(list(generate(5, EVENTS, int(time.time() * 1000), Mess())), one.values["kafka"])
-        drain(one.values)
-        yield one
-    finally:
-        one.stack.stop()
-
-
-@pytest.fixture
-def journal(running: Running) -> Iterator[Connection]:
-    connection = connect(clickhouse_settings(running.values))
-    yield connection
-    connection.close()
+def running(running: Running) -> Running:
+    """All of it has been processed."""
+    send_to_kafka(list(generate(5, EVENTS, int(time.time() * 1000), Mess())), running.values["kafka"])
+    drain(running.values)
+    return running
 
 
 def source(running: Running, topic: str) -> str:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,15 @@ class Composed:
         return Child(name, command, log, self.environment(name, port)), f"http://127.0.0.1:{port}/metrics"
 
 
+def is_healthy(name: str, inside: int, port: int) -> bool:
+    """Run the service's health check until it is content, as often as Docker would; ``port`` stands for the container's own."""
+    check = services()[name]["healthcheck"]
+    [_, command, *arguments] = check["test"]
+    assert command == "python"
+    arguments = [argument.replace(f":{inside}/", f":{port}/") for argument in arguments]
+    return any(_runs([sys.executable, *arguments]) or time.sleep(1) for _ in range(check["retries"]))
+
+
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[Composed]:
     running = Running(tmp_path / "servers")
@@ -282,6 +292,11 @@ def test_events_arrive_through_the_services_as_they_stand_there(composed: Compos
         collector.start(lambda: answers(url + "/readyz"), 60.0)
         for worker, metrics in workers:
             worker.start(lambda metrics=metrics: owns_partitions(metrics), 120.0)  # type: ignore[misc]
+        assert is_healthy("collector", 8080, composed.ports["collector"])
+        assert all(
+            is_healthy("worker", 9100, int(metrics.split(":")[2].split("/")[0])) for _, metrics in workers
+        )
+        assert not is_healthy("worker", 9100, free_port())
         events = [
             {"kind": "click", "visitor_id": f"customer-{number}", "campaign": "spring"}
             for number in range(20)

@@ -7,40 +7,20 @@ replay        ──▶ nothing to send                                         
 
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
-from deploy.settings import clickhouse_settings
 from schemas.encoding import encode
 from schemas.ids import mint, route_of
-from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.client import Connection
 from sinks.clickhouse.owners import write_owners
 from tests.support import Running, drain, funnel
 
 SOURCE = "earlier/clicks/1"
 TIME = 1_790_000_000_000
 TOKEN = 7
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    one = Running(tmp_path_factory.mktemp("rejects") / "stack")
-    try:
-        one.start()
-        one.stack.start_worker()
-        yield one
-    finally:
-        one.stack.stop()
-
-
-@pytest.fixture
-def journal(running: Running) -> Iterator[Connection]:
-    connection = connect(clickhouse_settings(running.values))
-    yield connection
-    connection.close()
 
 
 def click_event(**values: Any) -> tuple[str, str, bytes]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from deploy.offline import OfflineError
+from deploy.rollups import rebuild_now
 from schemas.ids import mint
-from sinks.clickhouse.client import Connection
-from sinks.clickhouse.errors import NotOwner
+from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.errors import NotOwner, Unavailable
 from sinks.clickhouse.grains import DAY, DIMENSIONS, HOUR, MEASURES, MINUTE, ROLLUPS
 from sinks.clickhouse.journal import Journal
-from sinks.clickhouse.rebuild import rebuild
-from sinks.clickhouse.rollup import Rollup, derive, rollup_fences, statement, waiting
+from sinks.clickhouse.rebuild import create, missing_rows, rebuild
+from sinks.clickhouse.rollup import _SETTINGS, Rollup, derive, rollup_fences, statement, waiting
+from tests.integration.conftest import ENGINES
 from tests.integration.journal_rows import TOKEN, Flushes, source
 
 SOURCES = [
@@ -239,6 +243,49 @@ class TestOwnership:
         derive_all(journal, token=TOKEN + 1)
         assert found(journal.connection) == expected(flushes.rows)
 
+    def test_a_statement_of_a_former_owner_that_arrives_late_is_refused(
+        self, journal: Journal, land: Callable[[Flushes], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        former owner   fences read, statement sent ··················· arrives: refused
+        new owner                                   takes over, derives
+        """
+        flushes = Flushes()
+        land(flushes)
+        with held_back(monkeypatch) as late:
+            derive(journal, MINUTE, SOURCES, TOKEN)
+        journal.take_ownership(SOURCES, TOKEN + 1)
+        derive_all(journal, token=TOKEN + 1)
+        with pytest.raises(NotOwner):
+            journal.connection.execute(*late[0])
+        assert found(journal.connection) == expected(flushes.rows)
+
+    # The older embedded engine runs one statement at a time.
+    @pytest.mark.parametrize("clickhouse_server", ENGINES[:1], indirect=True)
+    def test_a_statement_that_is_killed_in_the_middle_leaves_nothing(
+        self, journal: Journal, land: Callable[[Flushes], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Taking over ends it; then the new owner derives all of it."""
+        flushes = Flushes(14)
+        land(flushes)
+        connection = connect(journal.connection.settings)
+        touches = MINUTE.branches[0]
+        slowly = {**touches.measures, "clicks": "toInt64(sum(sleepEachRow(0.1)))"}
+        slow = replace(MINUTE, branches=(replace(touches, measures=slowly),))
+        monkeypatch.setitem(_SETTINGS, "function_sleep_max_microseconds_per_block", 1 << 40)
+        monkeypatch.setitem(_SETTINGS, "max_block_size", 1)
+        with ThreadPoolExecutor(1) as former:
+            running = former.submit(derive, Journal(connection, "group"), slow, SOURCES, TOKEN)
+            sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] LIKE 'funnel derive%'"
+            while not journal.connection.query(sql)[0][0]:
+                assert not running.done()
+            journal.take_ownership(SOURCES, TOKEN + 1)
+            assert isinstance(running.exception(), Unavailable)
+        connection.close()
+        assert rollup_fences(journal.connection, MINUTE, SOURCES) == dict.fromkeys(SOURCES, -1)
+        derive_all(journal, token=TOKEN + 1)
+        assert found(journal.connection) == expected(flushes.rows)
+
 
 class TestUnknownOutcomes:
     def test_landed_but_the_answer_was_lost(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
@@ -331,6 +378,56 @@ def test_a_new_rollup_is_filled_from_the_start(journal: Journal, land: Callable[
     derive_all(journal, replace(MINUTE, table="rollup_other"), limit=100)
     assert found(journal.connection, "rollup_other") == found(journal.connection)
     journal.connection.execute("DROP TABLE rollup_other")
+
+
+class TestCreate:
+    def test_makes_the_table_and_fills_it(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
+        flushes = Flushes(11)
+        for _ in range(3):
+            land(flushes)
+        derive_all(journal)
+        other = replace(MINUTE, name="other", table="rollup_other")
+        assert create(journal, other, like=MINUTE) == sum(
+            row["kind"] not in ("count", "credit", "flush") for row in flushes.rows
+        )
+        assert (
+            found(journal.connection, "rollup_other") == found(journal.connection) == expected(flushes.rows)
+        )
+        assert create(journal, other, like=MINUTE) == 0
+        journal.connection.execute("DROP TABLE rollup_other")
+
+    def test_interrupted_it_goes_on(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
+        """
+        fences    |--flush 1--|✗             interrupted after the first statement
+        again                 |--flush 2--|--flush 3--|
+        """
+        flushes = Flushes(12)
+        for _ in range(3):
+            land(flushes)
+
+        def interrupt(_rows: int) -> None:
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            create(journal, HOUR, like=MINUTE, limit=1, progress=interrupt)
+        create(journal, HOUR, like=MINUTE, limit=1)
+        assert found(journal.connection, HOUR.table) == expected(flushes.rows, SECONDS["hour"])
+        assert rollup_fences(journal.connection, HOUR, SOURCES) == flushes.offsets
+
+
+def test_what_the_journal_no_longer_holds_is_noticed(
+    journal: Journal, land: Callable[[Flushes], None]
+) -> None:
+    flushes = Flushes(13)
+    land(flushes)
+    assert missing_rows(journal.connection) == 0
+    gone = sum(row["kind"] == "impression" for row in flushes.rows)
+    journal.connection.execute("ALTER TABLE journal DELETE WHERE kind = 'impression'", {"mutations_sync": 2})
+    assert missing_rows(journal.connection) == gone > 0
+    before = found(journal.connection)
+    with pytest.raises(OfflineError, match=f"no longer holds {gone}"):
+        rebuild_now(journal, MINUTE, lambda rows: None, accept_loss=False)
+    assert found(journal.connection) == before
 
 
 def test_reads_only_new_rows(journal: Journal, land: Callable[[Flushes], None]) -> None:

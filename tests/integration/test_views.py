@@ -105,6 +105,19 @@ def test_ledger(journal: Journal, flushes: Flushes) -> None:
         (clicks, 17, 17, 1, 1, 0, 5, 0, 0),
         (clicks, 16, 19, 4, 4, 0, 0, 2, 0),
     ]
+    query = journal.connection.query
+    assert query("SELECT source, first_missing, last_missing, offsets FROM ledger_gaps") == [
+        (clicks, 12, 16, 5)
+    ]
+    assert query("SELECT source, first_repeated, last_repeated, offsets FROM ledger_overlaps") == [
+        (clicks, 16, 17, 2)
+    ]
+    sums = "flushes, first_offset, last_offset, received, journaled, duplicates, rejects, imbalance, gaps, overlaps"
+    assert query(f"SELECT source, {sums} FROM ledger_sources") == [(clicks, 5, 0, 19, 17, 14, 3, 0, 0, 5, 2)]
+    explained = query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'ledger') AND comment != ''"
+    )
+    assert explained == [(4,)]
 
 
 @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)

@@ -79,8 +79,3 @@ def test_replicated_engines_on_a_cluster() -> None:
     creating = [line for line in text.splitlines() if line.startswith("CREATE")]
     assert creating
     assert all("ON CLUSTER `main`" in line for line in creating)
-
-
-def test_retention_spares_flush_rows() -> None:
-    text = substituted(ClickHouseSettings(retention_days=30))
-    assert "TTL toDateTime(_ingested_at) + INTERVAL 30 DAY DELETE WHERE kind != 'flush'" in text

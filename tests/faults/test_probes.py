@@ -1,0 +1,41 @@
+"""What a worker's probes say while what it needs is away: it is alive, but not ready; and ready again afterwards.
+
+ClickHouse  ──────■■■■■■──────────────   frozen, then gone on
+broker      ──────────────────■■■■■───
+/readyz     200 ····· 503 ··· 200 · 503 · 200
+/livez      200 ─────────────────────────────
+"""
+
+import os
+import signal
+
+import httpx
+
+from tests.faults.test_watchdog import until
+from tests.support import Running
+
+
+def status(metrics: str, probe: str) -> int:
+    return httpx.get(metrics.replace("/metrics", probe), timeout=5.0, trust_env=False).status_code
+
+
+def test_alive_without_kafka_and_clickhouse_but_not_ready(running: Running) -> None:
+    stack = running.stack
+    worker = stack.start_worker("probed", READY_SECONDS="2")
+    metrics = worker.metrics
+    assert until(lambda: status(metrics, "/readyz") == 200)
+    for part in ("clickhouse", "broker"):
+        os.kill(stack.pids[part], signal.SIGSTOP)
+        try:
+            assert until(lambda: status(metrics, "/readyz") == 503), part
+            assert status(metrics, "/livez") == 200
+        finally:
+            os.kill(stack.pids[part], signal.SIGCONT)
+        assert until(lambda: status(metrics, "/readyz") == 200), part
+    assert status(metrics, "/livez") == 200
+    assert status(metrics, "/metrics") == 200
+    stack.clickhouse.kill()
+    assert until(lambda: status(metrics, "/readyz") == 503)
+    said = httpx.get(metrics.replace("/metrics", "/readyz"), timeout=5.0, trust_env=False).text
+    assert said == "no answer from ClickHouse\n"
+    assert status(metrics, "/livez") == 200
