@@ -3,12 +3,17 @@
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from schemas.ids import mint
+from schemas.metrics import WorkerMetrics
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rollup import Rollup, derive
+from streams.assignment import Assignment
+from streams.ledger import LedgerWatch
+from streams.unit import Lines
 from tests.integration.journal_rows import TOKEN, Flushes, source
 
 SOURCES = [source(topic) for topic in ("impressions", "clicks", "leads", "conversions", "credit-requests")]
@@ -118,6 +123,31 @@ def test_ledger(journal: Journal, flushes: Flushes) -> None:
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'ledger') AND comment != ''"
     )
     assert explained == [(4,)]
+
+
+def test_a_worker_tells_gaps_and_overlaps_since_it_took_over(journal: Journal, flushes: Flushes) -> None:
+    """
+    former owner   |-- 0..2 --|
+    this one                  · 2 missing ·|-- 5..5 --||-- 6..7 --|
+                                                           |-- 7..9 --|
+    """
+    clicks = source("clicks")
+    land(journal, flushes, *(flushes.touch() for _ in range(3)))
+    journal.take_ownership(SOURCES, TOKEN + 1)
+    lines = {("clicks", 0): clicks}
+    one = Assignment(TOKEN + 1, lines, Lines({("clicks", 0): 3}), None)  # type: ignore[arg-type]
+    registry = CollectorRegistry()
+    watch = LedgerWatch(journal.connection, WorkerMetrics.create(registry))
+    told = []
+    flushes.token = TOKEN + 1
+    for skipped, count in ((2, 1), (0, 2), (-1, 3)):
+        flushes.offsets[clicks] += skipped
+        block = journal.pack(flushes.flush([flushes.touch() for _ in range(count)]))
+        journal.insert(block, str(len(flushes.rows)), [clicks], TOKEN + 1)
+        watch.look(one)
+        names = ("funnel_worker_ledger_gap_offsets", "funnel_worker_ledger_overlap_offsets")
+        told.append([registry.get_sample_value(name, {"topic": "clicks"}) for name in names])
+    assert told == [[2, 0], [2, 0], [2, 1]]
 
 
 @pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
