@@ -116,6 +116,16 @@ def test_the_answer_is_lost(
         proxy.cut()
         proxy.mend()
 
+    client = journal.connection._client
+    asked = client.receive_sample_block
+
+    def hold_answers_back() -> Any:
+        sample = asked()
+        if not rows(emptied):
+            proxy.hold_back(answers_only=True)
+        return sample
+
+    monkeypatch.setattr(client, "receive_sample_block", hold_answers_back)
     calls = failing_once(journal, monkeypatch, "receive_end_of_insert_query", lose_the_answer)
     flusher(journal).land(assignment(), made)
     assert calls == ["receive_end_of_insert_query"]

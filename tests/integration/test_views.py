@@ -127,15 +127,17 @@ def test_ledger(journal: Journal, flushes: Flushes) -> None:
 
 def test_a_worker_tells_gaps_and_overlaps_since_it_took_over(journal: Journal, flushes: Flushes) -> None:
     """
-    former owner   |-- 0..2 --|
-    this one                  · 2 missing ·|-- 5..5 --||-- 6..7 --|
-                                                           |-- 7..9 --|
+    former owner   |-- 0..2 --| · 4 missing, of old · |-- 7..7 --|
+    this one                                                      · 2 missing ·|-- 10..10 --||-- 11..12 --|
+                                                                                                    |-- 12..14 --|
     """
     clicks = source("clicks")
     land(journal, flushes, *(flushes.touch() for _ in range(3)))
+    flushes.offsets[clicks] += 4
+    land(journal, flushes, flushes.touch())
     journal.take_ownership(SOURCES, TOKEN + 1)
     lines = {("clicks", 0): clicks}
-    one = Assignment(TOKEN + 1, lines, Lines({("clicks", 0): 3}), None)  # type: ignore[arg-type]
+    one = Assignment(TOKEN + 1, lines, Lines({("clicks", 0): 8}), None)  # type: ignore[arg-type]
     registry = CollectorRegistry()
     watch = LedgerWatch(journal.connection, WorkerMetrics.create(registry))
     told = []
