@@ -1,14 +1,16 @@
-"""Removing rows from the journal: nobody reads fences meanwhile, and what cannot be removed is said."""
+"""Removing rows from the journal: what goes together, that nobody reads fences meanwhile, and that what cannot be removed is said."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from schemas.ids import mint
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import Refused, Unavailable
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.removing import check_removals, remove, wait_for_removals
-from tests.integration.journal_rows import TOKEN, Flushes, source
+from sinks.clickhouse.rewind import cuts, flushes_since
+from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
 
 
 @pytest.fixture
@@ -44,3 +46,32 @@ def test_what_cannot_be_removed_is_said(journal: Journal) -> None:
     with pytest.raises(Refused, match="not this one"):
         wait_for_removals(connection, pause=0.01)
     connection.execute("KILL MUTATION WHERE database = currentDatabase() AND table = 'journal'")
+
+
+def test_what_follows_in_the_sequence_of_flushes_goes_too(migrated: Connection) -> None:
+    """A click that is older than the cut, but whose credits follow from a request that is not.
+
+    packed at    1: click 0        2: request 0 (new)      3: click 1 (old)        the other number
+    cut          |                 ✂ · · · · · · · · · · · · · · · · · · · ·       1: click 0 stays
+    """
+    numbers = {n: [source(topic, n) for topic in ("clicks", "credit-requests")] for n in range(2)}
+    journal = Journal(migrated, "group")
+    journal.take_ownership([*numbers[0], *numbers[1]], TOKEN)
+    flushes = Flushes()
+    route = mint()[:4]
+    landing = [
+        [flushes.touch(), flushes.touch(number=1)],
+        [{**flushes.request(route, 1), "_record_time": NOW + 60_000}],
+        [flushes.touch(), flushes.credit(1, "m", route, 50)],
+    ]
+    for place, rows in enumerate(landing):
+        block = journal.pack(flushes.flush(rows, ingested=NOW + place))
+        journal.insert(block, str(place), [*numbers[0], *numbers[1]], TOKEN)
+    since = flushes_since(migrated, numbers, NOW + 60_000)
+    assert since == {0: NOW + 1}
+    found = {cut.source: (cut.kept, cut.first, dict(cut.rows)) for cut in cuts(migrated, numbers, since)}
+    assert found == {
+        source("clicks", 0): (0, 1, {"click": 1, "flush": 1}),
+        source("credit-requests", 0): (-1, 0, {"credit": 1, "flush": 1, "request": 1}),
+        source("clicks", 1): (0, 1, {}),
+    }
