@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTITIONS = 3
 # Given a folder for what it writes.
 MakeBroker = Callable[[Path], LocalBroker]
+
+
+@contextmanager
+def started(broker: LocalBroker) -> Iterator[LocalBroker]:
+    """Start ``broker``, and stop it afterwards."""
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
 
 
 class Running:

@@ -55,7 +55,7 @@ class Membership:
         }
 
 
-# What makes a broker small and quick: few threads and partitions, a group that waits for nobody, retention that looks at once.
+# What makes a broker small and quick: few threads and partitions, a group that waits for nobody.
 QUICK = {
     "num.network.threads": "2",
     "num.io.threads": "2",
@@ -70,9 +70,6 @@ QUICK = {
     "group.min.session.timeout.ms": "1000",
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "4000",
-    "log.initial.task.delay.ms": "100",
-    "log.retention.check.interval.ms": "200",
-    "log.segment.delete.delay.ms": "0",
     "auto.create.topics.enable": "false",
 }
 

@@ -13,15 +13,15 @@ from simulator.send import send_to_kafka
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.owners import write_owners
 from streams.broker import describe_cluster
-from tests.support import PARTITIONS, Running, drain, funnel
+from tests.support import PARTITIONS, MakeBroker, Running, drain, funnel
 
 EVENTS = 3_000
 SETTLED = {"mutations_sync": 2}
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    one = Running(tmp_path_factory.mktemp("audit") / "stack")
+def running(tmp_path_factory: pytest.TempPathFactory, make_broker: MakeBroker) -> Iterator[Running]:
+    one = Running(tmp_path_factory.mktemp("audit") / "stack", make_broker)
     try:
         one.start()
         one.stack.start_worker()

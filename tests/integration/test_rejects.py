@@ -18,7 +18,7 @@ from schemas.encoding import encode
 from schemas.ids import mint, route_of
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.owners import write_owners
-from tests.support import Running, drain, funnel
+from tests.support import MakeBroker, Running, drain, funnel
 
 SOURCE = "earlier/clicks/1"
 TIME = 1_790_000_000_000
@@ -26,8 +26,8 @@ TOKEN = 7
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    one = Running(tmp_path_factory.mktemp("rejects") / "stack")
+def running(tmp_path_factory: pytest.TempPathFactory, make_broker: MakeBroker) -> Iterator[Running]:
+    one = Running(tmp_path_factory.mktemp("rejects") / "stack", make_broker)
     try:
         one.start()
         one.stack.start_worker()
