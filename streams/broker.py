@@ -13,6 +13,8 @@ import numpy.typing as npt
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.errors import WorkerError
+
 Offsets = npt.NDArray[np.int64]
 NO_ID = "A" * 22
 """What an old broker's zeros look like."""
@@ -26,7 +28,7 @@ class Cluster(NamedTuple):
     topic_ids: dict[str, str]
 
 
-class TopicsError(Exception):
+class TopicsError(WorkerError):
     """The co-partitioned topics are missing or do not have the same number of partitions."""
 
     def __init__(self, partitions: dict[str, int]) -> None:

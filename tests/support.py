@@ -61,7 +61,7 @@ def _backlog(values: dict[str, Any]) -> Backlog:
     ends = LogEnds(values["kafka"], lines)
     connection = connect(clickhouse_settings(values))
     try:
-        return backlog_of(connection, cluster.id, ends)
+        return backlog_of(connection, cluster, ends)
     finally:
         ends.close()
         connection.close()
