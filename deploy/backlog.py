@@ -42,6 +42,7 @@ def backlog_of(
     records = waiting = 0
     for line, (start, end) in bounds.items():
         fence = fences.get(sources[line], start - 1)
-        records += max(0, end - 1 - fence)
+        # What retention has deleted unread never comes.
+        records += max(0, end - max(start, fence + 1))
         waiting += sum(max(0, fence - upto.get(sources[line], start - 1)) for upto in derived)
     return Backlog(records, waiting, sum(end for _, end in bounds.values()))
