@@ -1,7 +1,7 @@
 # Every target sets itself up: Python 3.11 to 3.13, a C compiler and a package index are all a machine needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test browser lint format bench lock clean
+.PHONY: help setup run test kafka browser lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ run: $(STAMP) ## Start everything embedded, send simulated events, verify, show 
 
 test: $(STAMP) ## Run all tests that need no Java and no browser
 	@$(BIN)/python -m pytest
+
+kafka: $(STAMP) ## Run the tests that need Apache Kafka: Java 17 and mvn on the PATH, or FUNNEL_TEST_KAFKA
+	@$(BIN)/python -m pytest -m apache
 
 browser: $(STAMP) ## Run the tests that need a browser: Chromium on the PATH
 	@$(BIN)/python -m pytest tests/browser

@@ -101,8 +101,8 @@ def measure(stack: Stack, values: Mapping[str, Any], events: int) -> dict[str, A
     with cpu_of(servers) as spent:
         worker = stack.start_worker()
         started = time.monotonic()
-        minute = wait_until_drained(lambda: backlog_of(connection, cluster.id, ends, (MINUTE,)), pause=0.25)
-        seconds = wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), pause=0.25) - started
+        minute = wait_until_drained(lambda: backlog_of(connection, cluster, ends, (MINUTE,)), pause=0.25)
+        seconds = wait_until_drained(lambda: backlog_of(connection, cluster, ends), pause=0.25) - started
         worker_process = psutil.Process(worker.child.pid)
         times = worker_process.cpu_times()
         peak = peak_bytes(worker.child.pid or 0)

@@ -14,10 +14,10 @@ from rich.table import Table
 from deploy.settings import clickhouse_settings
 from schemas.topics import TOPICS
 from sinks.clickhouse.client import Connection, connect
-from sinks.clickhouse.journal import newest_flushes
+from sinks.clickhouse.journal import known_sources, newest_flushes
 from sinks.clickhouse.sql import literal
 from streams.broker import LogEnds, Offsets, describe_cluster, log_offsets
-from streams.unit import source_name
+from streams.sources import name_sources
 
 OWN = ("impression", "click", "lead", "conversion", "request", "postback", "forward")
 """Kinds of which a record leaves one row, unless it is a duplicate or a reject."""
@@ -130,9 +130,9 @@ def audit(values: Mapping[str, Any], console: Console) -> bool:
     """Audit every source of the present cluster and print what was found; return whether all is accounted for. Raises KafkaAway."""
     cluster = describe_cluster(values["kafka"], TOPICS)
     lines = [(topic, number) for topic in TOPICS for number in range(cluster.partitions[topic])]
-    sources = {line: source_name(cluster.id, line) for line in lines}
     connection = connect(clickhouse_settings(values))
     try:
+        sources = name_sources(cluster, lines, known_sources(connection, cluster.id))
         # Fences first, then what is below them, then the log: what lands meanwhile is looked at by the next audit.
         fences = newest_flushes(connection, list(sources.values()))
         flushes = {

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.grains import ROLLUPS
-from sinks.clickhouse.journal import newest_flushes
+from sinks.clickhouse.journal import known_sources, newest_flushes
 from sinks.clickhouse.rollup import Rollup, rollup_fences
-from streams.unit import source_name
+from streams.broker import Cluster
+from streams.sources import name_sources
 
 
 class Backlog(NamedTuple):
@@ -31,16 +32,17 @@ Ends = Callable[[], dict[tuple[str, int], tuple[int, int]]]
 
 
 def backlog_of(
-    connection: Connection, cluster_id: str, ends: Ends, rollups: Sequence[Rollup] = ROLLUPS
+    connection: Connection, cluster: Cluster, ends: Ends, rollups: Sequence[Rollup] = ROLLUPS
 ) -> Backlog:
-    """Return what is still on its way for the sources of ``cluster_id``: to the journal, and to ``rollups``."""
+    """Return what is still on its way for the sources of ``cluster``: to the journal, and to ``rollups``."""
     bounds = ends()
-    sources = {line: source_name(cluster_id, line) for line in bounds}
+    sources = name_sources(cluster, bounds, known_sources(connection, cluster.id))
     fences = newest_flushes(connection, list(sources.values()))
     derived = [rollup_fences(connection, rollup, list(sources.values())) for rollup in rollups]
     records = waiting = 0
     for line, (start, end) in bounds.items():
         fence = fences.get(sources[line], start - 1)
-        records += max(0, end - 1 - fence)
+        # What retention has deleted unread never comes.
+        records += max(0, end - max(start, fence + 1))
         waiting += sum(max(0, fence - upto.get(sources[line], start - 1)) for upto in derived)
     return Backlog(records, waiting, sum(end for _, end in bounds.values()))

@@ -75,12 +75,7 @@ def _at(place: str) -> str:
     source, _, offset = place.rpartition("/")
     if not offset.isdigit() or source.count("/") < 1 or not source.rpartition("/")[2].isdigit():
         raise click.UsageError(f"{place!r} is not [cluster/]topic/partition/offset")
-    known = (
-        f"source = {literal(source)}"
-        if source.count("/") > 1
-        else f"endsWith(source, {literal('/' + source)})"
-    )
-    return f"({known} AND offset = {offset})"
+    return f"(endsWith(concat('/', source), {literal('/' + source)}) AND offset = {offset})"
 
 
 def read(

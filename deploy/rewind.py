@@ -13,7 +13,7 @@ from deploy.offline import Members, OfflineError, refuse_live_workers
 from schemas.topics import IDENTIFIED_TOPICS, TOPICS
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.grains import ROLLUPS
-from sinks.clickhouse.journal import Journal, newest_flushes
+from sinks.clickhouse.journal import Journal, known_sources, newest_flushes
 from sinks.clickhouse.rebuild import missing_rows, rebuild
 from sinks.clickhouse.removing import remove, wait_for_removals
 from sinks.clickhouse.rewind import (
@@ -29,7 +29,8 @@ from sinks.clickhouse.rewind import (
 from sinks.clickhouse.rollup import rollup_fences
 from sinks.clickhouse.sql import literal
 from streams.broker import LogEnds, describe_cluster
-from streams.unit import Line, source_name
+from streams.sources import name_sources
+from streams.unit import Line
 
 HOUR_MS = 3_600_000
 Bounds = Mapping[Line, tuple[int, int]]
@@ -85,11 +86,9 @@ class Rewind:
         self._now = now
         cluster = describe_cluster(values["kafka"], TOPICS)
         numbers = range(cluster.partitions[TOPICS[0]])
-        self._sources = {
-            (topic, number): source_name(cluster.id, (topic, number))
-            for topic in TOPICS
-            for number in numbers
-        }
+        lines = [(topic, number) for topic in TOPICS for number in numbers]
+        known = known_sources(connection, cluster.id)
+        self._sources = name_sources(cluster, lines, known, values["accept_log_loss"])
         self._numbers: Numbers = {
             number: [self._sources[topic, number] for topic in TOPICS] for number in numbers
         }

@@ -231,7 +231,9 @@ SETTINGS: tuple[Setting, ...] = (
     _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
     _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
     _flag(
-        "accept_log_loss", False, "Go on from the log's start where the journal's fence lies outside the log."
+        "accept_log_loss",
+        False,
+        "Go on from the log's start where the journal's fence lies outside the log, or the topic was recreated.",
     ),
 )
 

@@ -24,7 +24,9 @@ from simulator.oracle.given import Given
 from simulator.report import Report, render
 from simulator.verify import verify as compare
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.journal import known_sources
 from streams.broker import LogEnds, describe_cluster
+from streams.sources import name_sources
 
 HOUR_MS = 3_600_000
 
@@ -70,7 +72,7 @@ def _wait(
                 status.update(f"{backlog.records:,} records to land, {backlog.derive:,} to derive")
                 watch()
 
-            wait_until_drained(lambda: backlog_of(connection, cluster.id, ends), show)
+            wait_until_drained(lambda: backlog_of(connection, cluster, ends), show)
     except NotDrained as error:
         console.print(f"[red]{error}[/]", highlight=False)
         return [str(error)]
@@ -94,6 +96,7 @@ def compare_with(
     with bar(console) as progress:
         reading = progress.add_task("reading Kafka's log", total=None)
         log = read_log(values["kafka"], progress=lambda count: progress.advance(reading, count))
+        log = log._replace(topic_ids=_ids_in_use(values, connection))
         total = sum(len(span.records) for span in log.lines.values())
         progress.update(reading, total=total, completed=total)
         computing = progress.add_task("computing by the rules", total=total)
@@ -108,6 +111,13 @@ def compare_with(
     console.print(render(report))
     console.print("[green]verified: every number agrees[/]" if report.ok else "[bold red]not verified[/]")
     return report
+
+
+def _ids_in_use(values: Mapping[str, Any], connection: Connection) -> dict[str, str]:
+    """Return the topic ids that stand in the journal's names of sources. Raises TopicsError, KafkaAway."""
+    cluster = describe_cluster(values["kafka"], TOPICS)
+    named = name_sources(cluster, [(topic, 0) for topic in TOPICS], known_sources(connection, cluster.id))
+    return {topic: cluster.topic_ids[topic] for (topic, _), name in named.items() if name.count("/") == 3}
 
 
 def _given(values: Mapping[str, Any], log: Log) -> dict[int, Given] | None:

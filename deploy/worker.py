@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -51,8 +52,8 @@ async def _run(
     settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics: WorkerMetrics, health: Health
 ) -> int:
     stop = asyncio.Event()
-    cluster = await asyncio.to_thread(describe_cluster, settings.bootstrap, TOPICS)
-    partitions = cluster.partitions[TOPICS[0]]
+    describe = partial(describe_cluster, settings.bootstrap, TOPICS)
+    await asyncio.to_thread(describe)
     ours = await asyncio.to_thread(registered, settings.registry, TOPICS) if settings.registry.url else {}
     connections = [connect(clickhouse) for _ in range(4)]
     restoring, inserting, *deriving = connections
@@ -60,7 +61,7 @@ async def _run(
     await asyncio.to_thread(warm_up, lookups)
     _collect_seldom()
     owner = Journal(restoring, settings.group)
-    assignments = Assignments(settings, owner, History(restoring), lookups, cluster.id, partitions, metrics)
+    assignments = Assignments(settings, owner, History(restoring), lookups, describe, metrics)
     if ours:
         patience = patiently(RegistryError, "schemas", assignments.give_up, metrics)
         assignments.resolver = Resolver(SchemaRegistry(settings.registry), ours, patience)

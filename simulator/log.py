@@ -1,6 +1,7 @@
 """The log as it was read back from Kafka."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 Line = tuple[str, int]
@@ -25,14 +26,15 @@ class Span(NamedTuple):
 
 
 class Log(NamedTuple):
-    """All co-partitioned topics of one cluster."""
+    """All co-partitioned topics of one cluster, and the topics' ids where their sources are named by them."""
 
     cluster_id: str
     partitions: int
     lines: Mapping[Line, Span]
+    topic_ids: Mapping[str, str] = MappingProxyType({})
 
 
-def source_of(cluster_id: str, line: Line) -> str:
+def source_of(cluster_id: str, line: Line, topic_id: str = "") -> str:
     """Return the name that a line has in ClickHouse."""
     topic, partition = line
-    return f"{cluster_id}/{topic}/{partition}"
+    return "/".join([cluster_id, *([topic_id] if topic_id else []), topic, str(partition)])

@@ -25,7 +25,7 @@ def verify(
     ``reader`` runs a query and returns its rows. ``acknowledged``: event id → kind. ``progress`` is told how many journal rows
     have been compared.
     """
-    tables = Tables(reader, result.cluster_id)
+    tables = Tables(reader, result.prefixes)
     ids: set[str] = set()
     checks = list(
         chain(

@@ -7,7 +7,7 @@ the fences, restore, and read on after them.
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tenacity import RetryError
@@ -20,6 +20,7 @@ from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.removing import check_removals
 from sinks.clickhouse.rollup import rollup_fences
+from streams.broker import Cluster, KafkaAway
 from streams.cold import Cold
 from streams.errors import LogLossError, OwnershipLost, RollupAheadError
 from streams.patience import patiently
@@ -27,8 +28,9 @@ from streams.process import Processor
 from streams.resolving import Resolver
 from streams.restore import restore
 from streams.settings import WorkerSettings
+from streams.sources import name_sources
 from streams.steps.enrich import Lookups
-from streams.unit import Line, Lines, source_name
+from streams.unit import Line, Lines
 
 log = logging.getLogger(__name__)
 
@@ -56,31 +58,34 @@ class Assignment:
 
 @dataclass(slots=True)
 class Assignments:
-    """Makes assignments."""
+    """Makes assignments. ``describe`` returns what the cluster is at that moment."""
 
     settings: WorkerSettings
     journal: Journal
     history: History
     lookups: Lookups
-    cluster_id: str
-    partitions: int
+    describe: Callable[[], Cluster]
     metrics: WorkerMetrics
     give_up: threading.Event = field(default_factory=threading.Event)
     resolver: Resolver | None = None
 
     def take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
-        """Do as `_take`; while ClickHouse is away, wait and begin again. Raises OwnershipLost once ``give_up`` is set."""
+        """Do as `_take`; while Kafka or ClickHouse is away, wait and begin again. Raises OwnershipLost once ``give_up`` is set."""
         try:
-            return patiently(Unavailable, "restore", self.give_up, self.metrics)(self._take, bounds)
+            # Asked each time: a rebalance may be there because partitions were added.
+            cluster = patiently(KafkaAway, "metadata", self.give_up, self.metrics)(self.describe)
+            return patiently(Unavailable, "restore", self.give_up, self.metrics)(self._take, bounds, cluster)
         except RetryError as error:
-            raise OwnershipLost("stopped while waiting for ClickHouse") from error
+            raise OwnershipLost("stopped while waiting for Kafka or ClickHouse") from error
 
-    def _take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
+    def _take(self, bounds: Mapping[Line, tuple[int, int]], cluster: Cluster) -> Assignment:
         """Take ownership of the lines in ``bounds`` (first and next offset of each log), restore, and return the assignment.
 
-        Raises LogLossError where a fence lies outside its log.
+        Raises LogLossError where a fence lies outside its log, RecreatedTopicError.
         """
-        sources = {line: source_name(self.cluster_id, line) for line in sorted(bounds)}
+        known = self.journal.known_sources(cluster.id)
+        sources = name_sources(cluster, bounds, known, self.settings.accept_log_loss)
+        partitions = cluster.partitions[TOPICS[0]]
         token = secrets.randbits(63) | 1
         names = list(sources.values())
         self.journal.take_ownership(names, token)
@@ -91,12 +96,10 @@ class Assignments:
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
         numbers = sorted({number for _, number in sources})
-        states = restore(self.history, self.settings, numbers, self.partitions)
+        states = restore(self.history, self.settings, numbers, partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
-        cold = Cold(self.history, self.partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
-        processor = Processor(
-            self.settings, self.lookups, states, sources, self.partitions, cold, self.resolver
-        )
+        cold = Cold(self.history, partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
+        processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
         return Assignment(token, sources, Lines(next_offset), processor, self.journal.newest_ingestion(names))
 
     def _check_rollups(self, sources: Sequence[str], fences: Mapping[str, int]) -> None:

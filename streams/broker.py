@@ -10,20 +10,25 @@ from typing import NamedTuple
 import confluent_kafka
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.errors import WorkerError
+
 Offsets = npt.NDArray[np.int64]
+NO_ID = "A" * 22
+"""What an old broker's zeros look like."""
 
 
 class Cluster(NamedTuple):
-    """A cluster's id and the number of partitions per topic."""
+    """A cluster's id, and per topic the number of partitions and the topic's id (empty where the broker gives none)."""
 
     id: str
     partitions: dict[str, int]
+    topic_ids: dict[str, str]
 
 
-class TopicsError(Exception):
+class TopicsError(WorkerError):
     """The co-partitioned topics are missing or do not have the same number of partitions."""
 
     def __init__(self, partitions: dict[str, int]) -> None:
@@ -53,7 +58,20 @@ def describe_cluster(bootstrap: str, topics: Sequence[str], seconds: float = 30.
     partitions = {topic: len(known[topic].partitions) if topic in known else 0 for topic in topics}
     if len(set(partitions.values())) != 1 or 0 in partitions.values():
         raise TopicsError(partitions)
-    return Cluster(str(metadata.cluster_id), partitions)
+    return Cluster(str(metadata.cluster_id), partitions, _topic_ids(admin, bootstrap, topics, seconds))
+
+
+def _topic_ids(admin: AdminClient, bootstrap: str, topics: Sequence[str], seconds: float) -> dict[str, str]:
+    """Return the topics' ids in Kafka's own notation, which has no slash."""
+    described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds)
+    try:
+        ids = {topic: str(future.result(seconds).topic_id) for topic, future in described.items()}
+    except (confluent_kafka.KafkaException, TimeoutError) as error:
+        raise KafkaAway(bootstrap, error) from error
+    return {
+        topic: "" if given == NO_ID else given.replace("/", "_").replace("+", "-")
+        for topic, given in ids.items()
+    }
 
 
 def group_members(bootstrap: str, group: str, seconds: float = 30.0) -> list[str]:

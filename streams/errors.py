@@ -4,6 +4,8 @@ WorkerError
 ├── LogLossError      the log begins after the fence
 ├── OutsideLogError   the log has no such offset
 ├── RollupAheadError  a rollup holds what the journal does not
+├── RecreatedTopicError   the journal's sources are of a former topic of the same name
+├── TopicsError       the topics do not have the same number of partitions (streams/broker.py)
 └── OwnershipLost     another worker owns a source now
 """
 
@@ -43,6 +45,17 @@ class RollupAheadError(WorkerError):
             f"with the same cut again."
         )
         self.rollup, self.source, self.derived, self.fence = rollup, source, derived, fence
+
+
+class RecreatedTopicError(WorkerError):
+    """The journal covers a topic of this name that is there no more: another one has taken its place."""
+
+    def __init__(self, topic: str, present: str, former: list[str]) -> None:
+        super().__init__(
+            f"{topic}: the topic was recreated: the journal covers the one with the id {' and '.join(former)}, the cluster has {present}. "
+            "What the former one held and the journal does not is lost. Set FUNNEL_ACCEPT_LOG_LOSS=1 to read the new one from its start."
+        )
+        self.topic, self.present, self.former = topic, present, former
 
 
 class OwnershipLost(WorkerError):

@@ -12,9 +12,10 @@ Line = tuple[str, int]
 """A topic and a partition number: what one fence is kept for."""
 
 
-def source_name(cluster_id: str, line: Line) -> str:
-    """Return the name of a source: cluster, topic and partition."""
-    return f"{cluster_id}/{line[0]}/{line[1]}"
+def source_name(cluster_id: str, line: Line, topic_id: str = "") -> str:
+    """Return the name of a source: cluster, the topic's id where there is one, topic and partition."""
+    of_topic = f"{topic_id}/{line[0]}" if topic_id else line[0]
+    return f"{cluster_id}/{of_topic}/{line[1]}"
 
 
 @dataclass(slots=True)

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from deploy.backlog import Backlog, backlog_of
 from deploy.drained import wait_until_drained
+from deploy.embedded.broker import Broker, LocalBroker
 from deploy.embedded.stack import Stack
 from deploy.initialise import initialise
 from deploy.settings import PREFIX, clickhouse_settings, read_settings
@@ -17,15 +20,27 @@ from streams.broker import LogEnds, describe_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTITIONS = 3
+# Given a folder for what it writes.
+MakeBroker = Callable[[Path], LocalBroker]
+
+
+@contextmanager
+def started(broker: LocalBroker) -> Iterator[LocalBroker]:
+    """Start ``broker``, and stop it afterwards."""
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
 
 
 class Running:
-    """A stack: broker and ClickHouse at first, then what the test starts. ``values`` are its settings."""
+    """A stack: broker (the embedded one, or ``make_broker``'s) and ClickHouse at first, then what the test starts. ``values`` are its settings."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, make_broker: MakeBroker = Broker) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         tuned = {"FUNNEL_PARTITIONS": str(PARTITIONS), "FUNNEL_FLUSH_MS": "100", "PYTHONPATH": str(ROOT)}
-        self.stack = Stack(directory, {**environ, **tuned})
+        self.stack = Stack(directory, {**environ, **tuned}, make_broker=make_broker)
         self.values: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -46,7 +61,7 @@ def _backlog(values: dict[str, Any]) -> Backlog:
     ends = LogEnds(values["kafka"], lines)
     connection = connect(clickhouse_settings(values))
     try:
-        return backlog_of(connection, cluster.id, ends)
+        return backlog_of(connection, cluster, ends)
     finally:
         ends.close()
         connection.close()

@@ -8,13 +8,42 @@ import struct
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from deploy.embedded.supervise import Child, free_port
 
 READY_SECONDS = 30.0
 METADATA, METADATA_VERSION = 3, 2
 CLIENT_ID = b"funnel-probe"
+
+
+class LocalBroker(Protocol):
+    """What a stack asks of its broker, whichever it is."""
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`, as Kafka clients want it; valid after `start`."""
+
+    @property
+    def cluster_id(self) -> str:
+        """The id of the cluster; valid after `start`."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None when no process of ours runs."""
+
+    @property
+    def log(self) -> Path:
+        """Where the process says what it does."""
+
+    def start(self) -> None:
+        """Start; returns when it answers. Raises ChildFailed."""
+
+    def stop(self) -> None:
+        """Stop in an orderly way."""
+
+    def kill(self) -> None:
+        """End at once (SIGKILL)."""
 
 
 class Broker:
@@ -86,6 +115,11 @@ class Broker:
 
 def cluster_at(host: str, port: int, seconds: float = 2.0) -> str | None:
     """The id of the cluster that answers a metadata request at this address, None if nothing does."""
+    return members_at(host, port, seconds)[0]
+
+
+def members_at(host: str, port: int, seconds: float = 2.0) -> tuple[str | None, set[int]]:
+    """The id of the cluster that answers at this address and the brokers that it counts; no id and none if nothing answers."""
     body = (
         struct.pack(">hhih", METADATA, METADATA_VERSION, 1, len(CLIENT_ID)) + CLIENT_ID + struct.pack(">i", 0)
     )
@@ -93,19 +127,20 @@ def cluster_at(host: str, port: int, seconds: float = 2.0) -> str | None:
         with socket.create_connection((host, port), timeout=seconds) as link, link.makefile("rb") as answer:
             link.sendall(struct.pack(">i", len(body)) + body)
             (size,) = struct.unpack(">i", answer.read(4))
-            return _cluster_id(answer.read(size))
+            return _members(answer.read(size))
     except (OSError, struct.error, UnicodeDecodeError):
-        return None
+        return None, set()
 
 
-def _cluster_id(answer: bytes) -> str:
+def _members(answer: bytes) -> tuple[str, set[int]]:
     """Read a metadata answer, version 2: correlation id, brokers (node id, host, port, rack), cluster id."""
     _, brokers = struct.unpack_from(">ii", answer)
-    position = 8
+    position, nodes = 8, set()
     for _ in range(brokers):
+        nodes.add(struct.unpack_from(">i", answer, position)[0])
         _, position = _text(answer, position + 4)
         _, position = _text(answer, position + 4)
-    return _text(answer, position)[0]
+    return _text(answer, position)[0], nodes
 
 
 def _text(answer: bytes, position: int) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from collector.partners import FIELDS
-from deploy.embedded.broker import Broker
+from deploy.embedded.broker import Broker, LocalBroker
 from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.access.users import READER
 from deploy.embedded.supervise import Child, ChildFailed, free_port
@@ -32,15 +32,19 @@ class Process:
 
 @dataclass(slots=True)
 class Stack:
-    """The embedded parts over one data directory. ``environ`` is what children inherit, without FUNNEL_* variables of ours."""
+    """The embedded parts over one data directory. ``environ`` is what children inherit, without FUNNEL_* variables of ours.
+
+    ``make_broker`` makes the broker that is started with it, given the folder of the logs.
+    """
 
     directory: Path
     environ: Mapping[str, str]
     port: int = 0
     clickhouse_port: int = 0
     clickhouse_http_port: int = 0
+    make_broker: Callable[[Path], LocalBroker] = Broker
     processes: dict[str, Process] = field(default_factory=dict)
-    broker: Broker = field(init=False)
+    broker: LocalBroker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
     clickhouse_metrics: str = ""
     pids: dict[str, int] = field(default_factory=dict)
@@ -52,7 +56,9 @@ class Stack:
         self.directory.mkdir(parents=True, exist_ok=True)
         known = embedded_secrets(self.directory)
         logs = self.directory / "logs"
-        broker = self.broker = self._open.enter_context(Broker(logs))
+        broker = self.broker = self.make_broker(logs)
+        self._open.callback(broker.stop)
+        broker.start()
         metrics_port = free_port()
         server = ClickHouseServer(
             self.directory / "clickhouse",

@@ -12,13 +12,13 @@ class Tables(NamedTuple):
     """How to read, and the names of what is read."""
 
     read: Reader
-    cluster_id: str
+    prefixes: tuple[str, ...]
     journal: str = "journal"
 
     @property
     def is_ours(self) -> str:
-        """The condition on rows that they come from this cluster."""
-        return f"startsWith(_source, {quoted(self.cluster_id + '/')})"
+        """The condition on rows that they come from these topics."""
+        return f"({' OR '.join(f'startsWith(_source, {quoted(prefix)})' for prefix in self.prefixes)})"
 
 
 def quoted(text: str) -> str:

@@ -50,7 +50,7 @@ class _Table:
 def _checks(result: Result, rollup: Rollup, table: _Table) -> Iterator[Check]:
     fences = _fences(table)
     yield _fence_check(result, table, fences)
-    others = any(not source.startswith(f"{table.tables.cluster_id}/") for source in fences)
+    others = any(not source.startswith(table.tables.prefixes) for source in fences)
     unique = _merge_function(table)
     comparison = _Comparison(rollup)
     for first, below in _ranges(rollup):

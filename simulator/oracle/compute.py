@@ -67,7 +67,7 @@ class _Oracle:
 
     def __post_init__(self) -> None:
         ordered = {line: self.log.lines[line] for line in sorted(self.log.lines, key=_by_topic)}
-        self.sources = sources_of(self.log.cluster_id, ordered)
+        self.sources = sources_of(self.log, ordered)
         self.enrich = enricher(self.rules.country_mmdb, self.rules.asn_mmdb)
 
     def finish(self) -> Result:

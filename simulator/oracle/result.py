@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from simulator.log import Line, Span, source_of
+from simulator.log import Line, Log, Span, source_of
 from simulator.oracle.count import State, Transaction
 from simulator.oracle.credit import Credit
 from simulator.oracle.enrich import Enrichment
@@ -57,8 +57,13 @@ class Result:
     lost_forwards: list[str]
     given: Mapping[int, Given] | None = None
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the names of all sources of these topics begin with, whatever the partition."""
+        return tuple(sorted({name.rpartition("/")[0] + "/" for name in self.sources}))
 
-def sources_of(cluster_id: str, lines: Mapping[Line, Span]) -> dict[str, SourceResult]:
+
+def sources_of(log: Log, lines: Mapping[Line, Span]) -> dict[str, SourceResult]:
     """Return an empty result per source."""
-    names = {line: source_of(cluster_id, line) for line in lines}
+    names = {line: source_of(log.cluster_id, line, log.topic_ids.get(line[0], "")) for line in lines}
     return {names[line]: SourceResult(line, names[line], span) for line, span in lines.items()}

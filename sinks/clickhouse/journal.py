@@ -53,6 +53,10 @@ class Journal:
             TABLE, block, {**ONE_PART, "insert_deduplication_token": deduplication, "log_comment": comment}
         )
 
+    def known_sources(self, cluster_id: str) -> set[str]:
+        """Return the sources of a cluster that the journal has flushes of, and those that ever had an owner."""
+        return known_sources(self.connection, cluster_id)
+
     def fences(self, sources: Sequence[str]) -> dict[str, int]:
         """Return the last offset covered of each source that has one."""
         return newest_flushes(self.connection, sources)
@@ -85,6 +89,16 @@ ONE_PART: Mapping[str, object] = {
     "throw_on_max_partitions_per_insert_block": 1,
 }
 """Settings under which an INSERT becomes one part or fails: no cutting, no second partition."""
+
+
+def known_sources(connection: Connection, cluster_id: str) -> set[str]:
+    """Return the names of the cluster's sources in flush rows, and among the owners: a source without records has no flush yet."""
+    ours = f"startsWith({{}}, {literal(cluster_id + '/')})"
+    rows = connection.query(
+        f"SELECT DISTINCT toString(_source) FROM {TABLE} WHERE kind = 'flush' AND {ours.format('_source')} "
+        f"UNION DISTINCT SELECT toString(source) FROM owners WHERE {ours.format('source')}"
+    )
+    return {str(source) for (source,) in rows}
 
 
 def newest_flushes(connection: Connection, sources: Sequence[str], other_than: int = 0) -> dict[str, int]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Running
+from tests.support import MakeBroker, Running
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path, make_broker: MakeBroker) -> Iterator[Running]:
     """Broker and ClickHouse with topics and tables; no collector: records go straight into Kafka."""
-    one = Running(tmp_path / "stack")
+    one = Running(tmp_path / "stack", make_broker)
     try:
         one.start()
         yield one

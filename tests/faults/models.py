@@ -238,6 +238,10 @@ class ConnectionModel:
 class JournalModel(Journal):
     """The journal's own code over the models."""
 
+    def known_sources(self, cluster_id: str) -> set[str]:
+        """None: the topics of the model have no ids, so their sources have one name only."""
+        return set()
+
     def pack(self, frame: pl.DataFrame) -> Any:
         # The flush's numbers are narrower where they come from.
         return frame.with_columns(pl.col(_COUNTS).cast(pl.Int64))

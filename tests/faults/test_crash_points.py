@@ -25,6 +25,7 @@ from simulator.log import Log, Span
 from simulator.mess import Mess
 from simulator.oracle.compute import Rules, compute
 from streams.assignment import Assignment, Assignments
+from streams.broker import Cluster
 from streams.errors import OwnershipLost
 from streams.flushing import Flusher
 from streams.settings import WorkerSettings
@@ -52,6 +53,9 @@ LOOKUPS = Lookups.open("", "")
 MESS = Mess(duplicates=0.15, conflicts=0.02, malformed=0.03, misrouted=0.03, late=0.3, orphans=0.05)
 
 
+WHOLE = Cluster(CLUSTER, dict.fromkeys(TOPICS, PARTITIONS), dict.fromkeys(TOPICS, ""))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_waiting() -> Iterator[None]:
     """What is tried again is tried at once."""
@@ -70,7 +74,7 @@ class Worker:
         connection: Any = ConnectionModel(world.server, self.fates)
         self.journal = JournalModel(connection, "group")
         self.assignments: Any = Assignments(
-            SETTINGS, self.journal, HistoryModel(world.server), LOOKUPS, CLUSTER, PARTITIONS, self.metrics
+            SETTINGS, self.journal, HistoryModel(world.server), LOOKUPS, lambda: WHOLE, self.metrics
         )
         hops: Any = HopModel(world.log, self.fates)
         self.flusher = Flusher(self.journal, hops, self.metrics, lambda: NOW)

@@ -13,7 +13,7 @@ from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.migrate import apply_migrations
 from sinks.clickhouse.settings import ClickHouseSettings
 from tests.contract.conftest import python_248
-from tests.support import Running
+from tests.support import MakeBroker, Running
 
 __all__ = ["python_248"]
 
@@ -70,9 +70,9 @@ def _settings(server: ClickHouseServer, database: str) -> ClickHouseSettings:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(tmp_path_factory: pytest.TempPathFactory, make_broker: MakeBroker) -> Iterator[Running]:
     """Broker and ClickHouse with topics and tables, and a worker."""
-    one = Running(tmp_path_factory.mktemp("stack") / "stack")
+    one = Running(tmp_path_factory.mktemp("stack") / "stack", make_broker)
     try:
         one.start()
         one.stack.start_worker()

@@ -11,6 +11,7 @@ from simulator.send import send_to_kafka
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.owners import write_owners
 from streams.broker import describe_cluster
+from streams.unit import source_name
 from tests.support import PARTITIONS, Running, drain, funnel
 
 EVENTS = 3_000
@@ -26,7 +27,8 @@ def running(running: Running) -> Running:
 
 
 def source(running: Running, topic: str) -> str:
-    return f"{describe_cluster(running.values['kafka'], TOPICS).id}/{topic}/0"
+    cluster = describe_cluster(running.values["kafka"], TOPICS)
+    return source_name(cluster.id, (topic, 0), cluster.topic_ids[topic])
 
 
 def test_a_whole_journal_accounts_for_every_record(running: Running) -> None:

@@ -13,12 +13,13 @@ import pytest
 import trustme
 
 from collector.links import sign
-from deploy.embedded.broker import Broker
+from deploy.embedded.broker import Broker, LocalBroker
 from deploy.embedded.supervise import free_port
 from schemas.partitioning import partition_for
 from tests.integration.collector_process import LINK_KEY, TOKEN, CollectorProcess
 from tests.integration.curl import required_curl
 from tests.integration.log import PARTITIONS, LogRecord, create_topics, read_log
+from tests.support import MakeBroker, started
 from tests.unit.collector.support import decode
 
 AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
@@ -35,13 +36,21 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         broker.kill()
 
 
+@pytest.fixture
+def either(tmp_path: Path, make_broker: MakeBroker) -> Iterator[LocalBroker]:
+    """A broker of each kind with topics."""
+    with started(make_broker(tmp_path)) as broker:
+        create_topics(broker.bootstrap)
+        yield broker
+
+
 def event_ids(records: list[LogRecord]) -> list[str]:
     return [decode(entry.record)["event_id"] for entry in records]
 
 
-def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
+def test_every_door_leads_to_the_log(either: LocalBroker, tmp_path: Path) -> None:
     links = {"shop": "https://shop.example/?c={campaign}"}
-    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log", links=links) as collector:
+    with CollectorProcess(either.bootstrap, tmp_path / "collector.log", links=links) as collector:
         collector.await_status("/readyz", 200)
         client = collector.client
         pixel = client.get("/i.gif", params={"campaign": "spring"})
@@ -57,7 +66,7 @@ def test_every_door_leads_to_the_log(broker: Broker, tmp_path: Path) -> None:
         metrics = httpx.get(collector.metrics_url).text
         assert 'funnel_collector_accepted_total{kind="conversion"} 1.0' in metrics
         assert collector.stop() == 0
-    records = read_log(broker.bootstrap)
+    records = read_log(either.bootstrap)
     acknowledged = [one.headers["x-funnel-event-id"] for one in (pixel, redirect, short, form)]
     acknowledged += [item["event_id"] for item in batch.json()["items"]]
     assert sorted(event_ids(records)) == sorted(acknowledged)
@@ -115,7 +124,7 @@ def test_a_broker_that_dies_and_comes_back_empty_is_found_again(broker: Broker, 
         assert len(read_log(broker.bootstrap)) >= 1
 
 
-def test_stopping_under_load_loses_nothing_that_was_acknowledged(broker: Broker, tmp_path: Path) -> None:
+def test_stopping_under_load_loses_nothing_that_was_acknowledged(either: LocalBroker, tmp_path: Path) -> None:
     acknowledged: list[str] = []
 
     async def hit(client: httpx.AsyncClient, enough: asyncio.Event) -> None:
@@ -139,10 +148,10 @@ def test_stopping_under_load_loses_nothing_that_was_acknowledged(broker: Broker,
                 await asyncio.gather(*hits)
             return await asyncio.to_thread(collector.process.wait, 30)
 
-    with CollectorProcess(broker.bootstrap, tmp_path / "collector.log") as collector:
+    with CollectorProcess(either.bootstrap, tmp_path / "collector.log") as collector:
         collector.await_status("/readyz", 200)
         assert asyncio.run(stop_under_load(collector)) == 0
-    in_log = event_ids(read_log(broker.bootstrap))
+    in_log = event_ids(read_log(either.bootstrap))
     assert len(acknowledged) >= 300
     assert set(acknowledged) <= set(in_log)
     assert len(in_log) == len(set(in_log))

@@ -52,12 +52,14 @@ def nobody(_bootstrap: str, _group: str) -> list[str]:
 
 def fences(running: Running, journal: Connection) -> dict[str, int]:
     cluster = describe_cluster(running.values["kafka"], TOPICS)
-    names = [source_name(cluster.id, (topic, number)) for topic in TOPICS for number in range(PARTITIONS)]
+    lines = [(topic, number) for topic in TOPICS for number in range(PARTITIONS)]
+    names = [source_name(cluster.id, line, cluster.topic_ids[line[0]]) for line in lines]
     return newest_flushes(journal, names)
 
 
 def source_of(running: Running, topic: str, number: int) -> str:
-    return source_name(describe_cluster(running.values["kafka"], TOPICS).id, (topic, number))
+    cluster = describe_cluster(running.values["kafka"], TOPICS)
+    return source_name(cluster.id, (topic, number), cluster.topic_ids[topic])
 
 
 def until(true: Callable[[], bool], patience: float = 60.0) -> bool:

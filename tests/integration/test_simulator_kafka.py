@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.broker import Broker
 from deploy.topics import create_topics
 from schemas.topics import TOPICS
 from simulator.fixtures import records
@@ -15,14 +14,15 @@ from simulator.log import source_of
 from simulator.mess import Mess
 from simulator.oracle.compute import compute
 from simulator.send import send_to_kafka
+from tests.support import MakeBroker, started
 from tests.unit.simulator.logs import NOON
 
 PARTITIONS = 3
 EVENTS = 3000
 
 
-def test_what_is_sent_is_read_back(tmp_path: Path) -> None:
-    with Broker(tmp_path) as broker:
+def test_what_is_sent_is_read_back(tmp_path: Path, make_broker: MakeBroker) -> None:
+    with started(make_broker(tmp_path)) as broker:
         with pytest.raises(KafkaFailed):
             partitions_of(broker.bootstrap)
         settings = {"kafka": broker.bootstrap, "partitions": PARTITIONS, "replication": 1}
