@@ -320,7 +320,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from schemas.remote import RegistryError
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
-    from sinks.clickhouse.errors import ClickHouseError, MigrationError
+    from sinks.clickhouse.errors import ClickHouseError, MigrationError, ModelChanged
     from streams.broker import HopError, KafkaAway, TopicsError
 
     return (
@@ -331,6 +331,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         NotAcknowledged,
         ClickHouseError,
         MigrationError,
+        ModelChanged,
         KafkaAway,
         TopicsError,
         HopError,

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from schemas.metrics import WorkerMetrics
 from schemas.remote import RegistryError, SchemaRegistry, registered
 from schemas.topics import TOPICS
+from sinks.clickhouse.attribution import register_models
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.grains import COARSE, MINUTE
 from sinks.clickhouse.history import History
@@ -54,6 +55,7 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     ours = await asyncio.to_thread(registered, settings.registry, TOPICS) if settings.registry.url else {}
     connections = [connect(clickhouse) for _ in range(4)]
     restoring, inserting, *deriving = connections
+    await asyncio.to_thread(register_models, restoring, settings.models)
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
     await asyncio.to_thread(warm_up, lookups)
     _collect_seldom()

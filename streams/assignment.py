@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tenacity import RetryError
 
+from schemas.attribution import counts
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.errors import Unavailable
@@ -86,7 +87,9 @@ class Assignments:
         numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, self.partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
-        cold = Cold(self.history, self.partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
+        patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
+        impressions = counts(self.settings.models, "impression")
+        cold = Cold(self.history, self.partitions, patience, impressions)
         processor = Processor(
             self.settings, self.lookups, states, sources, self.partitions, cold, self.resolver
         )
