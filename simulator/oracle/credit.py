@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import isqrt
 from typing import NamedTuple
 
@@ -77,15 +78,16 @@ def _position(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[in
 
 
 def _time_decay(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
-    return [decayed((at - touch.occurred_at) * 1024 // model.half_life) for touch in candidates]
+    return [decayed((at - touch.occurred_at) * 256 // model.half_life) for touch in candidates]
 
 
+@lru_cache(100_000)
 def decayed(steps: int) -> int:
-    """Return 2^(32 - steps/1024), rounded down, after halving whole half-lives off; at least 1."""
-    root = 1 << (32 * 1024 - steps % 1024)
-    for _ in range(10):
+    """Return 2^(32 - steps/256), rounded down, after halving whole half-lives off; at least 1."""
+    root = 1 << (32 * 256 - steps % 256)
+    for _ in range(8):
         root = isqrt(root)
-    return max(root >> (steps // 1024), 1)
+    return max(root >> (steps // 256), 1)
 
 
 RULES: Mapping[str, Rule] = {

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from schemas.attribution import TOUCH_KINDS, Model
 from streams.steps.money import I64
 
-HALF_LIFE_STEPS = 1024
-_DOUBLINGS = 10
-"""2^10 steps: a root of that order is ten square roots."""
+HALF_LIFE_STEPS = 256
+_DOUBLINGS = 8
+"""2^8 steps: a root of that order is eight square roots."""
 _ONE = 32
 """A weight of 1 is 2^32."""
 
@@ -102,7 +102,7 @@ def position(them: Candidates, model: Model) -> I64:
 
 
 def time_decay(them: Candidates, model: Model) -> I64:
-    """Half the weight for every half-life before the conversion, in steps of a 1024th of it; never less than 2^-32."""
+    """Half the weight for every half-life before the conversion, in steps of a 256th of it; never less than 2^-32."""
     halvings, step = np.divmod(them.age * HALF_LIFE_STEPS // model.half_life, HALF_LIFE_STEPS)
     weights: I64 = np.maximum(_decay()[step] >> np.minimum(halvings, _ONE + 1), 1)
     return weights
@@ -110,7 +110,7 @@ def time_decay(them: Candidates, model: Model) -> I64:
 
 @cache
 def _decay() -> I64:
-    """Return 2^(32 - step/1024), rounded down, per step. Exact: whole roots of whole numbers, whatever the machine's floats do."""
+    """Return 2^(32 - step/256), rounded down, per step. Exact: whole roots of whole numbers, whatever the machine's floats do."""
     weights = []
     for step in range(HALF_LIFE_STEPS):
         root = 1 << (_ONE * HALF_LIFE_STEPS - step)

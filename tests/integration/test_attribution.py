@@ -21,7 +21,9 @@ def test_a_registered_version_cannot_say_something_else(emptied: Connection) -> 
     models = default_models()
     for _ in range(2):
         register_models(emptied, models)
-    count = "SELECT count(), uniqExact(model, model_version), countIf(purpose = 'payout') FROM attribution_models"
+    count = (
+        "SELECT count(), uniqExact(model, model_version), countIf(purpose = 'payout') FROM attribution_models"
+    )
     assert emptied.query(count) == [(len(models), len(models), 1)]
     changed = replace(models[0], lookback=(("click", 1),))
     with pytest.raises(ModelChanged, match="attribution model last_click: version 1 ") as raised:

@@ -131,6 +131,35 @@ def test_a_rejected_sale_keeps_its_touch_but_no_money() -> None:
     }
 
 
+def test_every_model_over_one_journey() -> None:
+    """
+    days before   40   20   10                  3        0.5        0
+                  A    B    C, an affiliate's   D direct V (a view)  sale
+    """
+    days = {"a": 40.0, "b": 20.0, "c": 10.0, "d": 3.0}
+    at = {name: NOON - int(before * DAY) for name, before in days.items()}
+    given = {"a": {}, "b": {"utm_medium": "email"}, "c": {"affiliate": "aff"}, "d": {}}
+    clicks = [click(name, mint("abcd"), at[name], **given[name]) for name in days]
+    view = event("impression", "v", NOON - DAY // 2, visitor_id=VISITOR)
+    found = compute(log_of([*clicks, view, sale("s", NOON, visitor_id=VISITOR, click_id="")])).credits
+    shares: dict[str, dict[str, int]] = {}
+    for credit in found:
+        shares.setdefault(credit.model, {})[credit.touch_id] = credit.weight
+        assert credit.touch_kind == ("impression" if credit.touch_id == event_id("v") else "click")
+    named = {event_id(name): name for name in (*days, "v")}
+    assert {m: {named[touch]: w for touch, w in earned.items()} for m, earned in shares.items()} == {
+        "last_click": {"d": WHOLE},
+        "first_click": {"b": WHOLE},
+        "last_touch": {"v": WHOLE},
+        "first_touch": {"b": WHOLE},
+        "linear": {"b": 333_333_334, "c": 333_333_333, "d": 333_333_333},
+        "position_based": {"b": 400_000_000, "c": 200_000_000, "d": 400_000_000},
+        "time_decay": {"b": 110_112_141, "c": 296_629_286, "d": 593_258_573},
+        "last_affiliate_click": {"c": WHOLE},
+        "payout": {"c": WHOLE},
+    }
+
+
 @given(st.integers(-(10**15), 10**15), st.lists(st.integers(0, 10**9), min_size=1, max_size=12).filter(any))
 def test_division_is_exact_and_fair(amount: int, weights: list[int]) -> None:
     parts = divide(amount, weights)

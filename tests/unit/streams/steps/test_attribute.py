@@ -56,8 +56,8 @@ def weights(model: Model, *touches: Touch) -> dict[int, int]:
         ("linear", {}, {0: 333_333_334, 1: 333_333_333, 2: 333_333_333}),
         ("position", {"first": 40, "last": 40}, {0: 400_000_000, 1: 200_000_000, 2: 400_000_000}),
         ("position", {"first": 70, "last": 30}, {0: 700_000_000, 2: 300_000_000}),
-        # 2^-2 : 2^-1 : 2^-(921/1024), the last for the 921.6 steps of 9 days in 10.
-        ("time_decay", {"half_life": 10 * DAY}, {0: 194_385_460, 1: 388_770_921, 2: 416_843_619}),
+        # 2^-2 : 2^-1 : 2^-(230/256), the last for the 230.4 steps of 9 days in 10.
+        ("time_decay", {"half_life": 10 * DAY}, {0: 194_330_609, 1: 388_661_218, 2: 417_008_173}),
     ],
 )
 def test_rules(rule: str, options: dict[str, int], expected: dict[int, int]) -> None:
@@ -131,7 +131,7 @@ def test_under_every_model_credits_add_up(conversions: list[tuple[int, list[Touc
             assert shares.payout[ours].sum() == value // 3
 
 
-@given(st.integers(0, 40 * 1024))
+@given(st.integers(0, 40 * 256))
 def test_decay_is_what_it_says_to_the_last_of_its_32_bits(steps: int) -> None:
-    exact = 2 ** (32 - steps / 1024)
+    exact = 2 ** (32 - steps / 256)
     assert decayed(steps) == pytest.approx(max(exact, 1), abs=1)
