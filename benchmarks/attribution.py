@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.attribution [--events N] [--rounds N]`` prints one JSON line. ``attribution``: events a second with all models;
 ``ratio``: that to the events a second with last click alone, each the best of its rounds, which take turns.
+``cpu_ratio``: likewise of the CPU time of worker, broker and ClickHouse, which other work on the machine disturbs less.
 ``verified``: in every round the oracle's final numbers equal ClickHouse's.
 """
 
@@ -41,6 +42,7 @@ def main() -> None:
         "attribution": best["events_per_second"],
         "last_click": best_alone["events_per_second"],
         "ratio": round(best["events_per_second"] / best_alone["events_per_second"], 2),
+        "cpu_ratio": round(total_cpu(best_alone) / total_cpu(best), 2),
         "cpu_seconds": {"all": best["cpu_seconds"], "last_click": best_alone["cpu_seconds"]},
         "cpu_seconds_by_stage": {
             "all": best["cpu_seconds_by_stage"],
@@ -60,6 +62,12 @@ def measured(events: int, models: dict[str, Any] | None) -> dict[str, Any]:
         file.write_text(json.dumps(models))
         more = {"FUNNEL_ATTRIBUTION_FILE": str(file)} if models else {}
         return pipeline(Path(directory), events, **more)
+
+
+def total_cpu(figures: dict[str, Any]) -> float:
+    """Return the CPU seconds of all processes."""
+    spent: dict[str, float] = figures["cpu_seconds"]
+    return sum(spent.values())
 
 
 if __name__ == "__main__":

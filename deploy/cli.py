@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.supervise import free_port
+from deploy.explain_command import explain
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
 from deploy.settings import (
@@ -230,6 +231,7 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
 
 
 funnel.add_command(rejects)
+funnel.add_command(explain)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
