@@ -206,17 +206,17 @@ TAMPERED = {
     ),
     "a credit was not taken back": Tampering(
         "kind = 'credit'",
-        lambda rows: [[*row[:4], row[4][::-1], *row[5:]] for row in rows[:1]] + rows,
+        lambda rows: [[*row[:5], row[5][::-1], *row[6:]] for row in rows[:1]] + rows,
         {"credits in force"},
     ),
     "a micro of credit is missing": Tampering(
-        "kind = 'credit'", with_first(6, add(-1)), {"credits in force"}
+        "kind = 'credit'", with_first(8, add(-1)), {"credits in force"}
     ),
     "the rollup lags": Tampering(
         "max(_fence) FROM", lambda rows: [[row[0], 0] for row in rows], {"rollup: sources derived to the end"}
     ),
     "a group counts too much": Tampering(
-        "AS sum_impressions", with_first(10, add(1)), {GROUPS, "rollup: impressions"}
+        "AS sum_impressions", with_first(11, add(1)), {GROUPS, "rollup: impressions"}
     ),
     "credit on the wrong campaign": Tampering(
         "AS sum_impressions", with_small_group(1, "other"), {GROUPS, BY_GROUP}
@@ -230,7 +230,7 @@ TAMPERED = {
         {"hour rollup: sources derived to the end"},
     ),
     "a group of hours counts too much": Tampering(
-        "visitors) FROM rollup_hour", with_first(10, add(1)), {"hour rollup: groups"}
+        "visitors) FROM rollup_hour", with_first(11, add(1)), {"hour rollup: groups"}
     ),
     "a group of days has another campaign": Tampering(
         "visitors) FROM rollup_day",

@@ -302,7 +302,8 @@ def test_restarts_change_nothing(facts: list[dict[str, Any]], restarts: list[boo
 @given(FACTS)
 def test_restating_twice_is_restating_once(facts: list[dict[str, Any]]) -> None:
     ledger = Ledger(MANY)
-    ledger.feed(*facts)
+    for fact in facts:
+        ledger.feed(fact)
     rows = ledger.rows
     keys = list(ledger.state.requests.by_key)
     assert credit(ledger.state, [Hit(0, key, ("cluster/clicks/0", 9, 0)) for key in keys]) is None
