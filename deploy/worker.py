@@ -9,12 +9,14 @@ import sys
 import time
 
 from prometheus_client import CollectorRegistry, start_http_server
+from tenacity import RetryError
 
 from schemas.metrics import WorkerMetrics
 from schemas.remote import RegistryError, SchemaRegistry, registered
 from schemas.topics import TOPICS
 from sinks.clickhouse.attribution import register_models
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.errors import Unavailable
 from sinks.clickhouse.grains import COARSE, MINUTE
 from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
@@ -23,7 +25,7 @@ from streams.app import create_app, run_app
 from streams.assignment import Assignments
 from streams.broker import HopSender, describe_cluster
 from streams.deriving import Deriver, Turn
-from streams.errors import WorkerError
+from streams.errors import OwnershipLost, WorkerError
 from streams.flushing import Flusher
 from streams.patience import patiently
 from streams.pipeline import Pipeline
@@ -55,7 +57,6 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     ours = await asyncio.to_thread(registered, settings.registry, TOPICS) if settings.registry.url else {}
     connections = [connect(clickhouse) for _ in range(4)]
     restoring, inserting, *deriving = connections
-    await asyncio.to_thread(register_models, restoring, settings.models)
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
     await asyncio.to_thread(warm_up, lookups)
     _collect_seldom()
@@ -79,6 +80,7 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
     try:
         for deriver in derivers:
             deriver.start()
+        await asyncio.to_thread(_register, assignments, restoring)
         if settings.stall_seconds:
             watchdog.start()
         await run_app(app, pipeline, metrics, stop)
@@ -95,6 +97,15 @@ async def _run(settings: WorkerSettings, clickhouse: ClickHouseSettings, metrics
         pipeline.close()
         for connection in connections:
             connection.close()
+
+
+def _register(assignments: Assignments, connection: Connection) -> None:
+    """Register the attribution models; while ClickHouse is away, wait. Raises ModelChanged; OwnershipLost once asked to stop."""
+    patience = patiently(Unavailable, "models", assignments.give_up, assignments.metrics)
+    try:
+        patience(register_models, connection, assignments.settings.models)
+    except RetryError as error:
+        raise OwnershipLost("stopped while waiting for ClickHouse") from error
 
 
 def _derivers(
