@@ -55,12 +55,11 @@ def main() -> None:
     sys.exit(0 if result["verified"] else 1)
 
 
-def pipeline(directory: Path, events: int) -> dict[str, Any]:
-    """Measure ``events`` events through one worker."""
+def pipeline(directory: Path, events: int, **more: str) -> dict[str, Any]:
+    """Measure ``events`` events through one worker. ``more``: variables that it is told beside the defaults."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    stack = Stack(
-        directory / "stack", {**environ, "FUNNEL_PARTITIONS": str(PARTITIONS), "PYTHONPATH": str(ROOT)}
-    )
+    ours = {"FUNNEL_PARTITIONS": str(PARTITIONS), "PYTHONPATH": str(ROOT), **more}
+    stack = Stack(directory / "stack", {**environ, **ours})
     try:
         stack.start_servers()
         values = read_settings(stack.settings())

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.supervise import free_port
+from deploy.explain_command import explain
 from deploy.offline_commands import rewind, rollup
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
@@ -233,6 +234,7 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
 funnel.add_command(rejects)
 funnel.add_command(rewind)
 funnel.add_command(rollup)
+funnel.add_command(explain)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
@@ -324,7 +326,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from schemas.remote import RegistryError
     from simulator.kafka import KafkaFailed
     from simulator.send import NotAcknowledged
-    from sinks.clickhouse.errors import ClickHouseError, MigrationError
+    from sinks.clickhouse.errors import ClickHouseError, MigrationError, ModelChanged
     from streams.broker import HopError, KafkaAway, TopicsError
 
     return (
@@ -335,6 +337,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         NotAcknowledged,
         ClickHouseError,
         MigrationError,
+        ModelChanged,
         KafkaAway,
         TopicsError,
         HopError,

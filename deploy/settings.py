@@ -14,6 +14,7 @@ from collector.cors import check_origin
 from collector.links import load_links
 from collector.partners import load_partners
 from collector.settings import CollectorSettings
+from schemas.attribution import Models, default_models, load_models
 from schemas.remote import RegistrySettings, check_url
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.settings import DAY_MS, WorkerSettings
@@ -226,7 +227,7 @@ SETTINGS: tuple[Setting, ...] = (
     _number("flush_ms", 500, "Milliseconds after its first record at which a flush is due.", 1),
     _number("dedup_window_hours", 24, "Within how many hours of record time an id is a duplicate.", 1),
     _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
-    _number("lookback_days", 30, "How many days before a conversion a click may earn it.", 1),
+    _file("attribution_file", "JSON file of attribution models; empty: those that come with funnel."),
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
     _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
     _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
@@ -353,6 +354,16 @@ def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:
     )
 
 
+def attribution_models(values: Mapping[str, Any]) -> Models:
+    """Return the models credited under. Raises SettingsError where the file that describes them cannot be used."""
+    if not values["attribution_file"]:
+        return default_models()
+    try:
+        return load_models(Path(values["attribution_file"]))
+    except (OSError, ValueError) as error:
+        raise SettingsError("FUNNEL_ATTRIBUTION_FILE", str(error)) from None
+
+
 def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
     """Return what a worker can be told."""
     hour = DAY_MS // 24
@@ -366,7 +377,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         flush_ms=values["flush_ms"],
         dedup_window_ms=values["dedup_window_hours"] * hour,
         hot_window_ms=values["hot_window_hours"] * hour,
-        lookback_ms=values["lookback_days"] * DAY_MS,
+        models=attribution_models(values),
         max_ids=values["max_ids"],
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],

@@ -10,12 +10,15 @@ import time
 from functools import partial
 
 from prometheus_client import CollectorRegistry
+from tenacity import RetryError
 
 from deploy.probes import served
 from schemas.metrics import WorkerMetrics
 from schemas.remote import RegistryError, SchemaRegistry, registered
 from schemas.topics import TOPICS
+from sinks.clickhouse.attribution import register_models
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.errors import Unavailable
 from sinks.clickhouse.grains import COARSE, MINUTE
 from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
@@ -24,7 +27,7 @@ from streams.app import create_app, run_app
 from streams.assignment import Assignments
 from streams.broker import HopSender, describe_cluster
 from streams.deriving import Deriver, Turn
-from streams.errors import WorkerError
+from streams.errors import OwnershipLost, WorkerError
 from streams.flushing import Flusher
 from streams.health import Health
 from streams.ledger import LedgerWatch
@@ -80,6 +83,7 @@ async def _run(
     try:
         for deriver in derivers:
             deriver.start()
+        await asyncio.to_thread(_register, assignments, restoring)
         if settings.stall_seconds:
             watchdog.start()
         health.owns = lambda: pipeline.assignment is not None
@@ -99,6 +103,15 @@ async def _run(
         pipeline.close()
         for connection in connections:
             connection.close()
+
+
+def _register(assignments: Assignments, connection: Connection) -> None:
+    """Register the attribution models; while ClickHouse is away, wait. Raises ModelChanged; OwnershipLost once asked to stop."""
+    patience = patiently(Unavailable, "models", assignments.give_up, assignments.metrics)
+    try:
+        patience(register_models, connection, assignments.settings.models)
+    except RetryError as error:
+        raise OwnershipLost("stopped while waiting for ClickHouse") from error
 
 
 def _derivers(

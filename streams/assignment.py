@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tenacity import RetryError
 
+from schemas.attribution import counts
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.errors import Unavailable
@@ -98,7 +99,9 @@ class Assignments:
         numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
-        cold = Cold(self.history, partitions, patiently(Unavailable, "cold", self.give_up, self.metrics))
+        patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
+        impressions = counts(self.settings.models, "impression")
+        cold = Cold(self.history, partitions, patience, impressions)
         processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
         return Assignment(token, sources, Lines(next_offset), processor, self.journal.newest_ingestion(names))
 

@@ -1,17 +1,18 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import polars as pl
 from tenacity import Retrying
 
+from schemas.attribution import TOUCH_KINDS
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
 from streams.crediting import requests_of, watch_visitors
 from streams.state.partition import PartitionState
 from streams.state.requests import RequestKey
-from streams.steps.attribute import Credit
 from streams.steps.count import StatusEvent
 
 _TRANSACTION = (
@@ -25,26 +26,6 @@ _TRANSACTION = (
     "status_at",
     *EVENT_COLUMNS,
 )
-_CREDIT = (
-    "model",
-    "weight",
-    "value",
-    "payout",
-    "touch_hi",
-    "touch_lo",
-    "touch_at",
-    "campaign",
-    "affiliate",
-    "offer",
-    "channel",
-    "country",
-    "device",
-    "bot",
-    "status",
-    "occurred_at",
-    "currency",
-    "goal",
-)
 
 
 AHEAD_MS = 3_600_000
@@ -53,11 +34,12 @@ AHEAD_MS = 3_600_000
 
 class Cold(NamedTuple):
     """The journal as the place of what memory has let go; ``partitions`` as the topics have now. ``patiently`` repeats a call while ClickHouse
-    is away."""
+    is away. ``impressions``: whether a model looks at them."""
 
     history: History
     partitions: int
     patiently: Retrying
+    impressions: bool
 
     def transactions(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
         """Load the transactions that a frame of conversions concerns and memory does not hold."""
@@ -97,7 +79,8 @@ class Cold(NamedTuple):
         if not wanted:
             return
         routes = sorted({route for _, route in wanted})
-        put_touches(states, self.patiently(self.history.cold_touches_on, routes, self.partitions))
+        kinds = [kind for kind in TOUCH_KINDS if kind != "impression" or self.impressions]
+        put_touches(states, self.patiently(self.history.cold_touches_on, routes, self.partitions, kinds))
         put_requests(states, *self.patiently(self.history.cold_requests_on, routes, self.partitions))
         for number, route in wanted:
             states[number].warm.add(route)
@@ -134,16 +117,27 @@ def put_requests(
         if request.revision > held.known_revision(key) and (key not in held.by_key or (number, key) in fresh):
             held.put(key, request)
             fresh.add((number, key))
-    names = ("_partition", "partner", "transaction_id", "route", *_CREDIT)
-    for row in credits_in_force.select(names).iter_rows():
-        number, partner, transaction_id, route = row[:4]
-        key = partner, transaction_id, route
-        if (number, key) in fresh:
-            model, weight, value, payout, high, low, *rest = row[4:]
-            credit = Credit(model, weight, value, payout, (high << 64) | low, *rest)
-            states[number].requests.by_key[key].in_force.append(credit)
+    _put_credits(states, credits_in_force, fresh)
     for number, ours in keys.items():
         state = states[number]
         unresolved = watch_visitors(state, [key for key in ours if key in state.requests.by_key])
         if state.cold_floor is not None:
             state.unresolved |= unresolved
+
+
+def _put_credits(
+    states: Mapping[int, PartitionState], frame: pl.DataFrame, fresh: set[tuple[int, RequestKey]]
+) -> None:
+    """Put the credits in force of the requests ``fresh`` back. Those of models that are no longer looked at stay in the journal as they are."""
+    names = ["_partition", "partner", "transaction_id", "route"]
+    for (number,), part in frame.sort(names).partition_by("_partition", as_dict=True).items():
+        state = states[int(number)]
+        models = {model.key for model in state.models}
+        keys = part.select("partner", "transaction_id", "route", "model", "model_version").rows()
+        kept = [(number, key[:3]) in fresh and key[3:] in models for key in keys]
+        start = state.requests.credits.add(state.requests.credits.coded(part.filter(pl.Series(kept))))
+        held = [key[:3] for key, keep in zip(keys, kept, strict=True) if keep]
+        edges = [place for place in range(len(held)) if place == 0 or held[place] != held[place - 1]]
+        for first, end in pairwise([*edges, len(held)]):
+            request = state.requests.by_key[held[first]]
+            request.start, request.end = start + first, start + end

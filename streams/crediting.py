@@ -1,6 +1,5 @@
 """Crediting: requests taken, touches that concern them, and the signed credit rows that follow (docs/rules.md, section 7)."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.rows import Trigger, credit_frame, credit_row
+from schemas.attribution import TOUCH_KINDS, Models, longest_lookback
+from streams.rows import Trigger, credit_frame
+from streams.state.credits import COLUMNS, Columns
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
-from streams.state.requests import Request, RequestKey
-from streams.state.touches import route_code
-from streams.steps.attribute import Claim, Credit, credits_of
-from streams.steps.models import Model
+from streams.state.requests import Claim, Request, RequestKey, held_rows
+from streams.state.touches import DIMENSIONS, route_code
+from streams.steps.attribute import NOBODY, UNATTRIBUTED, attribute
 
 _COLUMNS = (
     "_partition",
@@ -81,25 +81,23 @@ def take_requests(
     return verdict, hits
 
 
-def credit(
-    state: PartitionState, hits: Sequence[Hit], models: Mapping[str, Model], lookback: int
-) -> pl.DataFrame | None:
-    """Return the credit rows that ``hits`` of one partition lead to, None if nothing changes."""
-    rows: list[tuple[Any, ...]] = []
+def credit(state: PartitionState, hits: Sequence[Hit]) -> pl.DataFrame | None:
+    """Return the credit rows that ``hits`` of one partition lead to, None if nothing changes: what is no longer in force is negated, what is
+    new is issued, what stays is left alone."""
+    if not hits:
+        return None
     triggers = {hit.key: Trigger(hit.trigger) for hit in hits}
     requests = [state.requests.by_key[key] for key in triggers]
-    resolved = _resolve(state, list(triggers), requests)
-    journeys = state.touches.journeys(
-        resolved.routes, resolved.visitors, resolved.until - lookback, resolved.until
-    )
-    # A loop over requests: a model is a function of one journey.
-    for (key, trigger), request, journey in zip(triggers.items(), requests, journeys, strict=True):
-        now = [] if request.moved else credits_of(request.claim, journey, models)
-        if now != request.in_force:
-            rows += _restated(trigger, key, request, now)
-            request.in_force = now
-            request.seen_at = max(request.seen_at, state.newest)
-    return credit_frame(rows) if rows else None
+    wanted = _wanted(state, list(triggers), requests)
+    place, rows = held_rows(requests)
+    held = {"place": place, **state.requests.credits.gather(rows)}
+    signed = _difference(held, wanted)
+    if not signed.height:
+        return None
+    _put_in_force(state, requests, wanted, np.unique(signed["place"].to_numpy()))
+    columns = {name: signed[name].to_numpy() for name in signed.columns}
+    credits = state.requests.credits.frame(columns)
+    return credit_frame(credits, signed, list(triggers.items()), requests)
 
 
 def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str]:
@@ -142,16 +140,98 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
     return _Resolved(routes, until, clicks, leads, found, visitors)
 
 
-def _restated(
-    trigger: Trigger, key: RequestKey, request: Request, now: list[Credit]
-) -> list[tuple[Any, ...]]:
-    """Negate what is no longer in force, issue what is new; what stays is left alone."""
-    before, after = request.in_force, now
-    if before and after:
-        held, wanted = Counter(before), Counter(after)
-        before, after = list((held - wanted).elements()), list((wanted - held).elements())
-    signed = [*((-1, credit) for credit in before), *((1, credit) for credit in after)]
-    return [
-        credit_row(trigger, sign, key, request.request_id, request.revision, credit)
-        for sign, credit in signed
-    ]
+def _wanted(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> Columns:
+    """Return the credits that requests come to by all that is known now, those of one request (``place``) after those of the one before."""
+    resolved = _resolve(state, keys, requests)
+    since = resolved.until - longest_lookback(state.models)
+    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until)
+    values, payouts = (
+        np.array([getattr(request.claim, name) for request in requests], dtype=np.int64)
+        for name in ("value", "payout")
+    )
+    shares = attribute(journeys, values, payouts, state.models)
+    moved = np.array([request.moved for request in requests])
+    order = np.argsort(shares.place, kind="stable")
+    order = order[~moved[shares.place[order]]]
+    model, place, row, weight, value, payout = (column[order] for column in shares)
+    money = {"weight": weight, "value": value, "payout": payout}
+    named = _models(state, state.models)
+    return {
+        "place": place,
+        **{name: column[model] for name, column in named.items()},
+        **money,
+        **{name: column[place] for name, column in _claims(state, requests).items()},
+        **_touches(state, requests, place, np.append(rows, NOBODY)[row]),
+    }
+
+
+def _models(state: PartitionState, models: Models) -> Columns:
+    """Return names and versions of the models."""
+    names = state.interned.of(model.name for model in models)
+    return {"model": names, "model_version": np.array([model.version for model in models])}
+
+
+def _claims(state: PartitionState, requests: Sequence[Request]) -> Columns:
+    """Return what every credit says of the conversion."""
+    claims = [request.claim for request in requests]
+    texts = {
+        name: state.interned.of(getattr(claim, name) for claim in claims)
+        for name in ("status", "currency", "goal")
+    }
+    return texts | {"occurred_at": np.array([claim.occurred_at for claim in claims], dtype=np.int64)}
+
+
+def _touches(
+    state: PartitionState, requests: Sequence[Request], place: npt.NDArray[np.int64], rows: npt.NDArray[Any]
+) -> Columns:
+    """Return what credits say of the touch that earns; where there is none (a row of `NOBODY`), what the request says of itself."""
+    nobody = rows == NOBODY
+    found = state.touches.gather(np.where(nobody, 0, rows))
+    kinds = state.interned.of(TOUCH_KINDS)
+    columns = {
+        "touch_hi": found["event_hi"],
+        "touch_lo": found["event_lo"],
+        "touch_at": found["occurred_at"],
+        "touch_kind": kinds[np.where(nobody, 0, found["kind"])],
+        **{name: found[name] for name in (*DIMENSIONS, "bot")},
+    }
+    if nobody.any():
+        own = {
+            name: state.interned.of(getattr(request.claim, name) for request in requests)
+            for name in ("campaign", "affiliate", "offer")
+        }
+        none = {name: np.zeros(len(requests), dtype=column.dtype) for name, column in columns.items()}
+        none["channel"] = np.repeat(state.interned.of([UNATTRIBUTED]), len(requests))
+        none |= own
+        columns = {name: np.where(nobody, none[name][place], column) for name, column in columns.items()}
+    return columns
+
+
+def _difference(held: Columns, wanted: Columns) -> pl.DataFrame:
+    """Return what must be added to ``held`` to make it ``wanted``: rows with a ``sign``."""
+    new = pl.DataFrame({name: wanted[name] for name in ("place", *COLUMNS)}).with_columns(
+        sign=pl.lit(1, pl.Int8)
+    )
+    if not len(held["place"]):
+        return new
+    old = pl.DataFrame({name: held[name] for name in ("place", *COLUMNS)}).with_columns(
+        sign=pl.lit(-1, pl.Int8)
+    )
+    both = pl.concat((old, new), how="vertical_relaxed")
+    summed = both.group_by("place", *COLUMNS, maintain_order=True).agg(pl.col("sign").sum())
+    return summed.filter(pl.col("sign") != 0)
+
+
+def _put_in_force(
+    state: PartitionState, requests: Sequence[Request], wanted: Columns, changed: npt.NDArray[np.int64]
+) -> None:
+    """Remember the credits in force of the requests at the places ``changed``."""
+    rows = np.isin(wanted["place"], changed)
+    place = wanted["place"][rows]
+    start = state.requests.credits.add({name: wanted[name][rows] for name in COLUMNS})
+    starts = (start + np.searchsorted(place, changed, side="left")).tolist()
+    ends = (start + np.searchsorted(place, changed, side="right")).tolist()
+    for number, first, end in zip(changed.tolist(), starts, ends, strict=True):
+        request = requests[number]
+        request.start, request.end = first, end
+        request.seen_at = max(request.seen_at, state.newest)

@@ -64,6 +64,7 @@ def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) 
         "touches": sum(state.touches.rows for state in held),
         "transactions": sum(len(state.transactions.by_key) for state in held),
         "requests": sum(len(state.requests.by_key) for state in held),
+        "credits": sum(state.requests.credits.rows for state in held),
     }
     for table, count in entries.items():
         metrics.state_entries.labels(table=table).set(count)
@@ -71,6 +72,7 @@ def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) 
         sum(seen.nbytes for state in held for seen in state.ids.values())
     )
     metrics.state_bytes.labels(table="touches").set(sum(state.touches.nbytes for state in held))
+    metrics.state_bytes.labels(table="credits").set(sum(state.requests.credits.nbytes for state in held))
     metrics.ids_forgotten_early.set(
         sum(seen.forgotten_early for state in held for seen in state.ids.values())
     )

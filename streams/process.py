@@ -6,11 +6,12 @@ Everything here is a function of the unit, the state in memory and the journal's
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from schemas.attribution import counts
 from schemas.framing import reframed
 from schemas.topics import (
     CLICKS,
@@ -35,7 +36,6 @@ from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode
 from streams.steps.deduplicate import CONFLICT_REASON, counted, split
 from streams.steps.enrich import Lookups, enrich
-from streams.steps.models import MODELS, Model
 from streams.steps.rejects import attach_raw
 from streams.steps.route import partitions, routes, transaction_routes
 from streams.steps.validate import validate
@@ -53,7 +53,6 @@ class Processor:
     partitions: int
     cold: Cold | None = None
     resolver: Resolver | None = None
-    models: Mapping[str, Model] = field(default_factory=lambda: MODELS)
 
     def process(self, unit: Unit) -> Outcome:
         """Turn ``unit`` into journal rows and hops. The state moves on at once."""
@@ -113,7 +112,7 @@ class _Run:
         with self.stage("attribute"):
             for number, state in self.processor.states.items():
                 mine = [hit for hit in self.hits if hit.partition == number]
-                rows = credit(state, mine, self.processor.models, self.processor.settings.lookback_ms)
+                rows = credit(state, mine)
                 if rows is not None:
                     self.frames.append(rows)
         with self.stage("rows"):
@@ -127,7 +126,8 @@ class _Run:
         with self.stage("enrich"):
             accepted = self._journaled(topic, enrich(accepted, self.processor.lookups))
             self.frames.append(accepted)
-        if topic in (CLICKS, LEADS) and accepted.height:
+        remembered = topic in (CLICKS, LEADS) or counts(self.processor.settings.models, "impression")
+        if remembered and accepted.height:
             with self.stage("remember"):
                 self._remember(accepted)
 
@@ -153,11 +153,9 @@ class _Run:
         return verdict
 
     def _remember(self, accepted: pl.DataFrame) -> None:
-        """Put clicks and leads among the touches, and note which requests they concern."""
+        """Put touches among those remembered, and note which requests they concern."""
         if self.processor.cold is not None:
             self.processor.cold.late(self.processor.states, accepted)
-        if "lead_id" not in accepted.columns:
-            accepted = accepted.with_columns(lead_id=pl.lit(""))
         for number, rows in _slices(accepted):
             state = self.processor.states[number]
             part = accepted[rows]

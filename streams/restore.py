@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_touches, put_transactions
@@ -30,7 +31,8 @@ def restore(
         state.cold_floor = floor if colder else None
     for topic in IDENTIFIED_TOPICS:
         _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], numbers, partitions, floor))
-    put_touches(states, history.touches(numbers, partitions, floor))
+    impressions = counts(settings.models, "impression")
+    put_touches(states, history.touches(numbers, partitions, floor, impressions))
     put_transactions(states, history.transactions(numbers, partitions, floor))
     put_requests(states, *history.requests(numbers, partitions, floor))
     return states

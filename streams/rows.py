@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from streams.steps.attribute import Credit
+from streams.state.requests import Request
 from streams.steps.count import TransactionState
 
 LOW = 0xFFFF_FFFF_FFFF_FFFF
@@ -38,26 +38,6 @@ STATE = {
     "country": pl.String,
     "device": pl.String,
     "bot": pl.UInt8,
-}
-_CREDIT = {
-    "model": pl.String,
-    "weight": pl.Int64,
-    "value": pl.Int64,
-    "payout": pl.Int64,
-    "touch_hi": pl.UInt64,
-    "touch_lo": pl.UInt64,
-    "touch_at": pl.Int64,
-    "campaign": pl.String,
-    "affiliate": pl.String,
-    "offer": pl.String,
-    "channel": pl.String,
-    "country": pl.String,
-    "device": pl.String,
-    "bot": pl.UInt8,
-    "status": pl.String,
-    "occurred_at": pl.Int64,
-    "currency": pl.String,
-    "goal": pl.String,
 }
 
 
@@ -95,17 +75,23 @@ def count_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
     return columnar(rows, {**_COUNT, **STATE})
 
 
-def credit_row(
-    trigger: Trigger, sign: int, key: tuple[str, str, str], request_id: int, revision: int, credit: Credit
-) -> tuple[Any, ...]:
-    """Return one signed row of kind ``credit``."""
-    values = (*credit[:4], *halves(credit.touch_id), *credit[5:])
-    return ("credit", *trigger, sign, *key, *halves(request_id), revision, *values)
-
-
-def credit_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
-    """Return `credit_row`\\ s as a frame."""
-    return columnar(rows, {**_COUNT, "revision": pl.Int64, **_CREDIT})
+def credit_frame(
+    credits: pl.DataFrame,
+    signed: pl.DataFrame,
+    triggered: Sequence[tuple[tuple[str, str, str], Trigger]],
+    requests: Sequence[Request],
+) -> pl.DataFrame:
+    """Return signed rows of kind ``credit``: of ``credits``, each with the sign in ``signed``, and what its ``place`` there has in ``triggered``
+    (partner, transaction id and route, then the trigger) and ``requests``."""
+    rows = [
+        ("credit", *trigger, *key, *halves(request.request_id), request.revision)
+        for (key, trigger), request in zip(triggered, requests, strict=True)
+    ]
+    schema = {name: kind for name, kind in _COUNT.items() if name != "sign"}
+    causes = columnar(rows, {**schema, "revision": pl.Int64})
+    return pl.concat(
+        (causes[signed["place"]], signed.select(pl.col("sign").cast(pl.Int8)), credits), how="horizontal"
+    )
 
 
 def flush_frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from schemas.attribution import Models, default_models
 from schemas.remote import RegistrySettings
 
 DAY_MS = 24 * 3600 * 1000
@@ -21,7 +22,7 @@ class WorkerSettings:
     flush_ms: int = 500
     dedup_window_ms: int = DAY_MS
     hot_window_ms: int = DAY_MS
-    lookback_ms: int = 30 * DAY_MS
+    models: Models = field(default_factory=default_models)
     max_ids: int = 100_000_000
     align_slack_ms: int = 2_000
     align_hold_ms: int = 3_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 
-from simulator.checks.reading import Tables, milliseconds
+from simulator.checks.reading import Tables, milliseconds, quoted
 from simulator.oracle.count import State, route_of_state
 from simulator.oracle.result import Result
 from simulator.report import Check, Differences
@@ -47,14 +47,16 @@ def _requests(result: Result) -> Check:
 
 
 def _credits(result: Result, tables: Tables) -> Check:
+    """Every share in force, to the micro. Versions of models that are no longer looked at stay as they are and are not compared."""
+    versions = ", ".join(f"({quoted(name)}, {version})" for name, version in (m.key for m in result.models))
     rows = tables.read(
-        "SELECT partner, transaction_id, toString(route), model, toString(touch_id), "
+        "SELECT partner, transaction_id, toString(route), toString(model), model_version, toString(touch_id), toString(touch_kind), "
         "sum(sign * weight) AS w, sum(sign * value) AS v, sum(sign * payout) AS p "
-        f"FROM {tables.journal} WHERE kind = 'credit' AND {tables.is_ours} "
-        "GROUP BY partner, transaction_id, route, model, touch_id HAVING w != 0 OR v != 0 OR p != 0"
+        f"FROM {tables.journal} WHERE kind = 'credit' AND {tables.is_ours} AND (model, model_version) IN ({versions}) "
+        "GROUP BY partner, transaction_id, route, model, model_version, touch_id, touch_kind HAVING w != 0 OR v != 0 OR p != 0"
     )
-    expected: dict[Hashable, object] = {tuple(credit[:5]): tuple(credit[5:8]) for credit in result.credits}
-    actual: dict[Hashable, object] = {tuple(row[:5]): tuple(map(int, row[5:])) for row in rows}
+    expected: dict[Hashable, object] = {tuple(credit[:7]): tuple(credit[7:10]) for credit in result.credits}
+    actual: dict[Hashable, object] = {tuple(row[:7]): tuple(map(int, row[7:])) for row in rows}
     return compared("credits in force", expected, actual)
 
 

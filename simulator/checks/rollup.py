@@ -189,11 +189,12 @@ def _foreign(table: _Table, first: int | None, below: int | None) -> Sums:
     rows = tables.read(
         f"SELECT toUnixTimestamp({bucket}) AS at, campaign, affiliate, offer, channel, country, device, bot, "
         f"if({touch}, '', toString(currency)) AS in_currency, if({credit}, toString(model), '') AS by_model, "
+        f"if({credit}, toUInt16(model_version), 0) AS by_version, "
         f"{', '.join(measures)}, uniqExactIf(visitor_id, {touch}) FROM {tables.journal} "
         f"INNER JOIN (SELECT _source, max(_fence) AS fence FROM {table.name} WHERE _source != '' GROUP BY _source) "
         f"AS fences USING (_source) WHERE NOT {tables.is_ours} AND _offset <= fence AND ({touch} OR {count} OR {credit}) "
         f"AND {_where(bucket, first, below)} "
-        "GROUP BY at, campaign, affiliate, offer, channel, country, device, bot, in_currency, by_model"
+        "GROUP BY at, campaign, affiliate, offer, channel, country, device, bot, in_currency, by_model, by_version"
     )
     return _grouped(rows)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from schemas.attribution import Models, default_models
 from schemas.ids import route_of, transaction_route
 from schemas.partitioning import partition_for
 from schemas.topics import (
@@ -19,7 +20,7 @@ from schemas.topics import (
 )
 from simulator.log import Line, Log, Record
 from simulator.oracle.count import Accepted, Transaction, state_of
-from simulator.oracle.credit import LOOKBACK_MS, Journeys, Touch, credits_of
+from simulator.oracle.credit import Journeys, Touch, credits_of
 from simulator.oracle.enrich import Enrich, enricher
 from simulator.oracle.given import Given
 from simulator.oracle.reject import Reject, event_id_of, read
@@ -33,7 +34,7 @@ class Rules:
     """What an operator may have set otherwise than the rules' defaults. ``given``: a Schema Registry's ids, where it gives them."""
 
     dedup_window_ms: int = DAY_MS
-    lookback_ms: int = LOOKBACK_MS
+    models: Models = field(default_factory=default_models)
     country_mmdb: Path | None = None
     asn_mmdb: Path | None = None
     given: Mapping[int, Given] | None = None
@@ -75,7 +76,7 @@ class _Oracle:
         transactions = {key: state_of(events) for key, events in self.conversions.items()}
         credits = []
         for key, state in transactions.items():
-            mine = list(credits_of(key, state, self.journeys, self.rules.lookback_ms))
+            mine = list(credits_of(key, state, self.journeys, self.rules.models))
             self.rollup.add_transaction(state)
             self.rollup.add_credits(state, mine)
             credits += mine
@@ -88,6 +89,7 @@ class _Oracle:
             holders=self.holders,
             standing=self.standing,
             lost_forwards=self._lost_forwards(),
+            models=self.rules.models,
             given=self.rules.given,
         )
 
@@ -182,12 +184,13 @@ class _Line:
             self.oracle.conversions.setdefault(transaction, []).append(Accepted(fields, enrichment))
             return
         self.oracle.rollup.add_touch(KIND_OF_TOPIC[self.topic], fields, enrichment)
-        if self.topic in (CLICKS, LEADS):
+        if self.topic in TOUCH_TOPICS:
             touch = Touch(
                 fields["occurred_at"],
                 event_id,
                 fields["visitor_id"],
                 route,
+                KIND_OF_TOPIC[self.topic],
                 fields["campaign"],
                 fields["affiliate"],
                 fields["offer"],
@@ -198,8 +201,10 @@ class _Line:
             )
             if self.topic == CLICKS:
                 self.oracle.journeys.add_click(fields["click_id"], touch)
-            else:
+            elif self.topic == LEADS:
                 self.oracle.journeys.add_lead(fields["lead_id"], touch)
+            else:
+                self.oracle.journeys.add_touch(touch)
 
 
 def _route(topic: str, fields: Mapping[str, Any]) -> str:

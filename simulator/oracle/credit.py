@@ -1,23 +1,27 @@
 """docs/rules.md, section 7: who earns a conversion."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from math import isqrt
 from typing import NamedTuple
 
+from schemas.attribution import Model, Models
 from simulator.oracle.count import State, Transaction, route_of_state
 from simulator.oracle.money import divide, quantised
 from simulator.oracle.reject import NO_ID
 
-LOOKBACK_MS = 30 * 24 * 3600 * 1000
 UNATTRIBUTED = "unattributed"
 
 
 class Touch(NamedTuple):
-    """An accepted click or lead. ``occurred_at`` and ``event_id`` (lower case) come first: touches sort by them."""
+    """An accepted impression, click or lead. ``occurred_at`` and ``event_id`` (lower case) come first: touches sort by them."""
 
     occurred_at: int
     event_id: str
     visitor_id: str
     route: str
+    kind: str
     campaign: str
     affiliate: str
     offer: str
@@ -34,7 +38,9 @@ class Credit(NamedTuple):
     transaction_id: str
     route: str
     model: str
+    model_version: int
     touch_id: str
+    touch_kind: str
     weight: int
     value: int
     payout: int
@@ -47,29 +53,73 @@ class Credit(NamedTuple):
     bot: int
 
 
-Model = Callable[[Sequence[Touch]], Sequence[int]]
-MODELS: Mapping[str, Model] = {
-    "last_click": lambda candidates: [0] * (len(candidates) - 1) + [1],
-    "first_click": lambda candidates: [1] + [0] * (len(candidates) - 1),
+Rule = Callable[[Sequence[Touch], int, Model], Sequence[int | Fraction]]
+"""Candidates (the earliest first), time of the conversion and settings → one weight per candidate."""
+
+
+def _last(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
+    return [0] * (len(candidates) - 1) + [1]
+
+
+def _first(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
+    return [1] + [0] * (len(candidates) - 1)
+
+
+def _linear(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
+    return [1 for _ in candidates]
+
+
+def _position(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int | Fraction]:
+    if len(candidates) == 1:
+        return [1]
+    between = len(candidates) - 2
+    rest = [Fraction(100 - model.first - model.last, between)] * between if between else []
+    return [model.first, *rest, model.last]
+
+
+def _time_decay(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
+    return [decayed((at - touch.occurred_at) * 256 // model.half_life) for touch in candidates]
+
+
+@lru_cache(100_000)
+def decayed(steps: int) -> int:
+    """Return 2^(32 - steps/256), rounded down, after halving whole half-lives off; at least 1."""
+    root = 1 << (32 * 256 - steps % 256)
+    for _ in range(8):
+        root = isqrt(root)
+    return max(root >> (steps // 256), 1)
+
+
+RULES: Mapping[str, Rule] = {
+    "last": _last,
+    "first": _first,
+    "linear": _linear,
+    "position": _position,
+    "time_decay": _time_decay,
 }
 
 
 class Journeys:
-    """All accepted clicks and leads, by what leads to them. A route keeps to itself: it is part of every key."""
+    """All accepted touches, by what leads to them. A route keeps to itself: it is part of every key."""
 
     def __init__(self) -> None:
         self._by_click: dict[tuple[str, str], list[Touch]] = {}
         self._by_lead: dict[tuple[str, str], list[Touch]] = {}
-        self._clicks_of: dict[tuple[str, str], list[Touch]] = {}
+        self._touches_of: dict[tuple[str, str], list[Touch]] = {}
 
     def add_click(self, click_id: str, touch: Touch) -> None:
         """Take in an accepted click."""
         self._by_click.setdefault((touch.route, click_id), []).append(touch)
-        self._clicks_of.setdefault((touch.route, touch.visitor_id), []).append(touch)
+        self.add_touch(touch)
 
     def add_lead(self, lead_id: str, touch: Touch) -> None:
         """Take in an accepted lead."""
         self._by_lead.setdefault((touch.route, lead_id), []).append(touch)
+        self.add_touch(touch)
+
+    def add_touch(self, touch: Touch) -> None:
+        """Take in an accepted touch of any kind."""
+        self._touches_of.setdefault((touch.route, touch.visitor_id), []).append(touch)
 
     def visitor_of(self, route: str, state: State) -> str:
         """Return the visitor that a transaction resolves to, empty if to none."""
@@ -80,35 +130,50 @@ class Journeys:
                 return min(before).visitor_id
         return state.visitor_id
 
-    def candidates(self, route: str, visitor_id: str, until: int, lookback_ms: int) -> Sequence[Touch]:
-        """Return the clicks of a visitor that may earn a conversion at ``until``, the earliest first."""
-        clicks = self._clicks_of.get((route, visitor_id), []) if visitor_id else []
-        return sorted(click for click in clicks if until - lookback_ms <= click.occurred_at <= until)
+    def candidates(self, route: str, visitor_id: str, at: int, model: Model) -> Sequence[Touch]:
+        """Return the touches of a visitor that may earn a conversion at ``at`` under ``model``, the earliest first. One accepted twice is one."""
+        touches = set(self._touches_of.get((route, visitor_id), [])) if visitor_id else set()
+        found = sorted(touch for touch in touches if _counts(touch, at, model))
+        others = [touch for touch in found if touch.channel != "direct"]
+        if model.direct == "ignored" or (model.direct == "last_resort" and others):
+            return others
+        return found
+
+
+def _counts(touch: Touch, at: int, model: Model) -> bool:
+    lookback = dict(model.lookback).get(touch.kind)
+    in_time = lookback is not None and at - lookback <= touch.occurred_at <= at
+    return in_time and (model.channels is None or touch.channel in model.channels)
 
 
 def credits_of(
-    transaction: Transaction, state: State, journeys: Journeys, lookback_ms: int = LOOKBACK_MS
+    transaction: Transaction, state: State, journeys: Journeys, models: Models
 ) -> Iterable[Credit]:
     """Yield the credits in force for a transaction, under every model."""
     route = route_of_state(transaction, state)
     visitor_id = journeys.visitor_of(route, state)
-    candidates = journeys.candidates(route, visitor_id, state.occurred_at, lookback_ms)
-    for name, model in MODELS.items():
+    for model in models:
+        candidates = journeys.candidates(route, visitor_id, state.occurred_at, model)
+        key = (*transaction, route, *model.key)
         if not candidates:
-            yield _unattributed(transaction, route, name, state)
+            yield _unattributed(key, state)
             continue
-        weights = quantised(model(candidates))
+        weights = quantised(RULES[model.rule](candidates, state.occurred_at, model))
         values = divide(state.recognised_value, weights)
         payouts = divide(state.recognised_payout, weights)
         for touch, weight, value, payout in zip(candidates, weights, values, payouts, strict=True):
             if weight:
-                yield _attributed((*transaction, route, name), touch, (weight, value, payout))
+                yield _attributed(key, touch, (weight, value, payout))
 
 
-def _attributed(key: tuple[str, str, str, str], touch: Touch, shares: tuple[int, int, int]) -> Credit:
+Key = tuple[str, str, str, str, int]
+
+
+def _attributed(key: Key, touch: Touch, shares: tuple[int, int, int]) -> Credit:
     return Credit(
         *key,
         touch.event_id,
+        touch.kind,
         *shares,
         touch.campaign,
         touch.affiliate,
@@ -120,12 +185,11 @@ def _attributed(key: tuple[str, str, str, str], touch: Touch, shares: tuple[int,
     )
 
 
-def _unattributed(transaction: Transaction, route: str, model: str, state: State) -> Credit:
+def _unattributed(key: Key, state: State) -> Credit:
     return Credit(
-        *transaction,
-        route,
-        model,
+        *key,
         NO_ID,
+        "",
         10**9,
         state.recognised_value,
         state.recognised_payout,

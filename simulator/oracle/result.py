@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from schemas.attribution import Models, default_models
 from simulator.log import Line, Log, Span, source_of
 from simulator.oracle.count import State, Transaction
 from simulator.oracle.credit import Credit
@@ -44,7 +45,8 @@ class Result:
 
     ``holders``: for every id in the log (lower case) the id of the row that stands for it: its own, or where it is a duplicate that of the
     accepted one. ``standing``: revision, moved, recognised value and payout of the request in force per transaction and route, as the
-    workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``given``: a Schema Registry's ids, where it gives them.
+    workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``models``: those credited
+    under. ``given``: a Schema Registry's ids, where it gives them.
     """
 
     cluster_id: str
@@ -55,6 +57,7 @@ class Result:
     holders: dict[str, str]
     standing: dict[tuple[str, str, str], tuple[int, bool, str, int, int]]
     lost_forwards: list[str]
+    models: Models = field(default_factory=default_models)
     given: Mapping[int, Given] | None = None
 
     @property

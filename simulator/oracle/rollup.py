@@ -42,6 +42,7 @@ class Group(NamedTuple):
     bot: int
     currency: str
     model: str
+    model_version: int
 
 
 class Rollup:
@@ -66,7 +67,7 @@ class Rollup:
             e.device,
             e.bot,
         )
-        group = Group(_minute(record["occurred_at"]), *dims, "", "")
+        group = Group(_minute(record["occurred_at"]), *dims, "", "", 0)
         self._add(group, {_MEASURE_OF_KIND[kind]: 1})
         visitor_id = record["visitor_id"]
         mark = self._places.setdefault(group, len(self._places)), visitor_id
@@ -81,7 +82,7 @@ class Rollup:
         dims = (s.campaign, s.affiliate, s.offer, s.channel, s.country, s.device, s.bot)
         money = _money(state, state.value, state.payout)
         self._add(
-            Group(_minute(s.occurred_at), *dims, s.currency, ""), {f"conversions_{s.status}": 1} | money
+            Group(_minute(s.occurred_at), *dims, s.currency, "", 0), {f"conversions_{s.status}": 1} | money
         )
 
     def add_credits(self, state: State, credits: Iterable[Credit]) -> None:
@@ -89,7 +90,9 @@ class Rollup:
         if not state.is_recognised:
             return
         for credit in credits:
-            group = Group(_minute(state.occurred_at), *credit[8:], state.currency, credit.model)
+            group = Group(
+                _minute(state.occurred_at), *credit[10:], state.currency, credit.model, credit.model_version
+            )
             self._add(group, {"credit_weight": credit.weight} | _money(state, credit.value, credit.payout))
 
     def coarser(self, seconds: int) -> Self:

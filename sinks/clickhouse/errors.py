@@ -4,6 +4,7 @@ ClickHouseError
 ├── Unavailable     no connection, or the outcome is unknown: try again once the fence has been read
 └── Refused         the server said no; trying the same again is of no use
     └── NotOwner    the rows' owner token is not the newest of their source
+ModelChanged        a version of an attribution model is registered with other settings
 MigrationError      the migrations applied are not the migrations at hand
 """
 
@@ -58,6 +59,17 @@ class NotOwner(Refused):
 
 class MigrationError(Exception):
     """A migration that was applied has been edited or removed."""
+
+
+class ModelChanged(Exception):
+    """A version of an attribution model does not say what it said when it was registered."""
+
+    def __init__(self, model: str, version: int) -> None:
+        super().__init__(
+            f"attribution model {model}: version {version} is registered with other settings (table attribution_models): "
+            "give the changed model a new version in FUNNEL_ATTRIBUTION_FILE"
+        )
+        self.model, self.version = model, version
 
 
 def server_error(code: int, text: str) -> ClickHouseError:

@@ -31,6 +31,7 @@ _TOUCHES = {
     "visitors": "uniqCombined64State(visitor_id)",
 }
 _COUNTS = {**{f"conversions_{status}": f"sumIf(sign, status = '{status}')" for status in STATUSES}, **_MONEY}
+_MODEL = {"model": "model", "model_version": "model_version"}
 _CREDITS = {"credit_weight": f"sumIf(sign * weight, {_RECOGNISED})", **_MONEY}
 
 # Of the same type as the columns: a union of different string types would unfold every dictionary.
@@ -40,6 +41,7 @@ _DEFAULTS = {
     **dict.fromkeys(DIMENSIONS[:-1], _EMPTY),
     "bot": "toUInt8(0)",
     **dict.fromkeys(("currency", "model", "_source"), _EMPTY),
+    "model_version": "toUInt16(0)",
     **dict.fromkeys(MEASURES, "toInt64(0)"),
     "visitors": "arrayReduce('uniqCombined64State', emptyArrayString())",
     "_fence": "toInt64(0)",
@@ -54,7 +56,7 @@ def _rollup(name: str, seconds: int) -> Rollup:
     branches = (
         Branch(("impression", "click", "lead"), keys, _TOUCHES),
         Branch(("count",), {**keys, "currency": "currency"}, _COUNTS),
-        Branch(("credit",), {**keys, "currency": "currency", "model": "model"}, _CREDITS),
+        Branch(("credit",), {**keys, "currency": "currency", **_MODEL}, _CREDITS),
     )
     return Rollup(name, f"rollup_{name}", _DEFAULTS, branches)
 

@@ -31,8 +31,8 @@ _REQUEST = (
     "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id"
 )
 _CREDIT = (
-    "partner, transaction_id, route, model, weight, value, payout, touch_id, touch_at, campaign, affiliate, offer, channel, country, "
-    "device, bot, status, occurred_at, currency, goal"
+    "partner, transaction_id, route, model, model_version, weight, value, payout, touch_id, touch_at, touch_kind, campaign, affiliate, offer, "
+    "channel, country, device, bot, status, occurred_at, currency, goal"
 )
 _LARGE = {"max_query_size": 1 << 26, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10_000_000}
 
@@ -101,9 +101,11 @@ class History:
         """Return every standing request on ``routes``, and the credits in force for them: a late touch concerns some of them."""
         return self._requests(partitions, _at(("request", "credit"), routes))
 
-    def cold_touches_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
-        """Return every click and lead on ``routes``."""
-        return self._frame(_TOUCH, partitions, _at(("click", "lead"), routes))
+    def cold_touches_on(
+        self, routes: Sequence[str], partitions: int, kinds: Sequence[str] = ("click", "lead")
+    ) -> pl.DataFrame:
+        """Return every touch of ``kinds`` on ``routes``."""
+        return self._frame(_TOUCH, partitions, _at(kinds, routes))
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         standing = " ORDER BY revision DESC LIMIT 1 BY partner, transaction_id, route"

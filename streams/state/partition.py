@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from schemas.attribution import Models, default_models
 from schemas.topics import IDENTIFIED_TOPICS
 from streams.settings import WorkerSettings
 from streams.state.ids import SeenIds
+from streams.state.interned import Interned
 from streams.state.requests import Requests
 from streams.state.touches import Touches
 from streams.state.transactions import Transactions
@@ -19,9 +21,11 @@ class PartitionState:
 
     ``cold_floor`` is the record time (ms) up to which facts may be in the journal only; None if the journal holds nothing older. ``warm`` are
     the routes whose older facts have been loaded since, ``unresolved`` those of requests in memory whose click or lead is not.
+    ``models``: all that credit is given under.
     """
 
     ids: dict[str, SeenIds]
+    models: Models = field(default_factory=default_models)
     touches: Touches = field(default_factory=Touches)
     transactions: Transactions = field(default_factory=Transactions)
     requests: Requests = field(default_factory=Requests)
@@ -30,6 +34,15 @@ class PartitionState:
     unresolved: set[str] = field(default_factory=set)
     newest: int = 0
     swept_at: int = 0
+
+    def __post_init__(self) -> None:
+        """Touches and credits share one numbering of texts: a credit takes over its touch's numbers."""
+        self.requests.credits.interned = self.touches.interned
+
+    @property
+    def interned(self) -> Interned:
+        """The numbering of texts."""
+        return self.touches.interned
 
     def sweep(self, hot_window: int) -> None:
         """Forget what is older than ``hot_window`` (ms) once a tenth of it has gone by since the last time."""
@@ -47,8 +60,12 @@ class PartitionState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held in columns (ids and touches)."""
-        return self.touches.nbytes + sum(seen.nbytes for seen in self.ids.values())
+        """Bytes held in columns (ids, touches, credits)."""
+        return (
+            self.touches.nbytes
+            + self.requests.credits.nbytes
+            + sum(seen.nbytes for seen in self.ids.values())
+        )
 
 
 def empty_partition(settings: WorkerSettings) -> PartitionState:
@@ -57,5 +74,6 @@ def empty_partition(settings: WorkerSettings) -> PartitionState:
         {
             topic: SeenIds(settings.dedup_window_ms, BACKWARD_MS, settings.max_ids)
             for topic in IDENTIFIED_TOPICS
-        }
+        },
+        settings.models,
     )

@@ -1,21 +1,39 @@
 """Credit requests a partition has taken, with the credits in force for each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.state.chains import Chains
-from streams.steps.attribute import Claim, Credit
+from streams.state.credits import Credits
 
 RequestKey = tuple[str, str, str]
 """Partner, transaction id and route."""
 
 
+class Claim(NamedTuple):
+    """What is to be credited: a conversion as its credit request states it. Times in ms UTC, money in micros (recognised)."""
+
+    partner: str
+    transaction_id: str
+    occurred_at: int
+    status: str
+    value: int
+    payout: int
+    currency: str
+    goal: str
+    campaign: str
+    affiliate: str
+    offer: str
+
+
 @dataclass(slots=True)
 class Request:
-    """The newest request of a transaction on one route. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named."""
+    """The newest request of a transaction on one route. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named; its credits in force
+    are the rows from ``start`` to below ``end`` of `Requests.credits`."""
 
     claim: Claim
     request_id: int
@@ -25,7 +43,8 @@ class Request:
     lead: int
     visitor: int
     seen_at: int
-    in_force: list[Credit] = field(default_factory=list)
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(slots=True)
@@ -33,6 +52,7 @@ class Requests:
     """The requests in memory, by key, and an index of the hashes whose touches concern them."""
 
     by_key: dict[RequestKey, Request] = field(default_factory=dict)
+    credits: Credits = field(default_factory=Credits)
     _watched: Chains = field(default_factory=Chains)
     _watchers: list[RequestKey] = field(default_factory=list)
     _watching: set[tuple[int, RequestKey]] = field(default_factory=set)
@@ -47,7 +67,7 @@ class Requests:
         """Let ``request`` stand for ``key``; credits in force are carried over from the one it replaces."""
         former = self.by_key.get(key)
         if former is not None:
-            request.in_force = former.in_force
+            request.start, request.end = former.start, former.end
         self.by_key[key] = request
         self.watch((value, key) for value in (request.click, request.lead, request.visitor))
 
@@ -74,11 +94,28 @@ class Requests:
             self._unindexed.clear()
 
     def expire(self, floor: int) -> None:
-        """Forget requests not seen since record time ``floor`` (ms): the journal has them."""
+        """Forget requests not seen since record time ``floor`` (ms), and credits no longer in force: the journal has them."""
         kept = {key: request for key, request in self.by_key.items() if request.seen_at >= floor}
-        if len(kept) == len(self.by_key):
-            return
-        watching = [(value, key) for value, key in self._watching if key in kept]
-        self.by_key = kept
-        self._watched, self._watchers, self._watching, self._unindexed = Chains(), [], set(), []
-        self.watch(watching)
+        if len(kept) < len(self.by_key):
+            watching = [(value, key) for value, key in self._watching if key in kept]
+            self.by_key = kept
+            self._watched, self._watchers, self._watching, self._unindexed = Chains(), [], set(), []
+            self.watch(watching)
+        self._compact(list(kept.values()))
+
+    def _compact(self, requests: Sequence[Request]) -> None:
+        _, rows = held_rows(requests)
+        self.credits.keep(rows)
+        end = 0
+        for request in requests:
+            end += request.end - request.start
+            request.start, request.end = end - (request.end - request.start), end
+
+
+def held_rows(requests: Sequence[Request]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows of `Requests.credits` in force for ``requests``, and before them the place of the request that each belongs to."""
+    starts = np.array([request.start for request in requests], dtype=np.int64)
+    counts = np.array([request.end - request.start for request in requests], dtype=np.int64)
+    ends = np.cumsum(counts)
+    within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
+    return np.repeat(np.arange(len(requests)), counts), np.repeat(starts, counts) + within

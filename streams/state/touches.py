@@ -1,6 +1,6 @@
 """The touches a partition remembers: growing columns, found by visitor, click id or lead id.
 
-About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and lead id.
+About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and lead id. Impressions are among them where a model looks at them.
 """
 
 from dataclasses import dataclass, field
@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
 from streams.state.hashing import string_hashes
-from streams.steps.models import Touch
+from streams.state.interned import Interned
+from streams.steps.models import Journeys
 
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
-KINDS = ("click", "lead")
+KINDS = pl.Enum(TOUCH_KINDS)
 DIMENSIONS = ("campaign", "affiliate", "offer", "channel", "country", "device")
 NEEDED = (
     "visitor_id",
@@ -48,31 +50,6 @@ _FIXED: dict[str, Any] = {
 }
 
 
-@dataclass(slots=True)
-class Interned:
-    """Strings by small numbers."""
-
-    texts: list[str] = field(default_factory=lambda: [""])
-    numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
-
-    def codes(self, column: pl.Series) -> npt.NDArray[np.int32]:
-        """Return one number per string; new strings get new numbers."""
-        encoded = column.to_arrow().dictionary_encode()
-        if hasattr(encoded, "combine_chunks"):
-            encoded = encoded.combine_chunks()
-        known = [self._number(text) for text in encoded.dictionary.to_pylist()]
-        numbers: npt.NDArray[np.int32] = np.array(known or [0], dtype=np.int32)
-        places: npt.NDArray[np.int64] = encoded.indices.to_numpy(zero_copy_only=False)
-        return numbers[places]
-
-    def _number(self, text: str) -> int:
-        number = self.numbers.get(text)
-        if number is None:
-            number = self.numbers[text] = len(self.texts)
-            self.texts.append(text)
-        return number
-
-
 def route_codes(routes: pl.Series) -> npt.NDArray[np.uint32]:
     """Return 4-character routes as 32-bit numbers."""
     if not len(routes):
@@ -85,9 +62,12 @@ def route_code(route: str) -> int:
     return int.from_bytes(route.encode("ascii"), "little")
 
 
+GATHERED = ("event_hi", "event_lo", "occurred_at", "kind", *DIMENSIONS, "bot")
+
+
 @dataclass(slots=True)
 class Touches:
-    """Clicks and leads of one partition."""
+    """Clicks, leads and impressions of one partition."""
 
     interned: Interned = field(default_factory=Interned)
     rows: int = 0
@@ -100,26 +80,26 @@ class Touches:
     _leads: Chains = field(default_factory=Chains)
 
     def add(self, frame: pl.DataFrame) -> dict[str, npt.NDArray[np.uint64]]:
-        """Add touches (columns `NEEDED`; times in ms; ``kind`` click or lead) and return their visitor, click and lead hashes.
+        """Add touches (columns `NEEDED`; times in ms; all of one ``kind``, or restored) and return their hashes, by visitor, click and lead,
+        as far as they lead to a touch.
 
         The click id of a lead is not its own and is not indexed.
         """
-        is_lead = (frame["kind"] == "lead").to_numpy()
-        click = string_hashes(frame["click_id"])
-        lead = string_hashes(frame["lead_id"])
-        hashes = {
-            "visitor": string_hashes(frame["visitor_id"]),
-            "click": np.where(is_lead, np.uint64(0), click),
-            "lead": np.where(is_lead, lead, np.uint64(0)),
-        }
-        added = {
-            **hashes,
+        kind = frame["kind"].cast(KINDS).to_physical().to_numpy()
+        hashes = {"visitor": string_hashes(frame["visitor_id"])}
+        for place, name in enumerate(("click", "lead")):
+            own = kind == place
+            if own.any():
+                hashes[name] = np.where(own, string_hashes(frame[f"{name}_id"]), np.uint64(0))
+        none = np.zeros(frame.height, dtype=np.uint64)
+        added: dict[str, npt.NDArray[Any]] = {
+            **{name: hashes.get(name, none) for name in ("visitor", "click", "lead")},
             "route": route_codes(frame["route"]),
             "occurred_at": frame["occurred_at"].to_numpy(),
             "record_time": frame["_record_time"].to_numpy(),
             "event_hi": frame["event_hi"].to_numpy(),
             "event_lo": frame["event_lo"].to_numpy(),
-            "kind": is_lead.astype(np.int8),
+            "kind": kind,
             "bot": frame["bot"].to_numpy(),
             **{name: self.interned.codes(frame[name]) for name in DIMENSIONS},
         }
@@ -150,25 +130,46 @@ class Touches:
             found[places[first]] = self._columns["visitor"][rows[first]]
         return found
 
-    def journeys(self, routes: U32, visitors: U64, since: I64, until: I64) -> list[list[Touch]]:
-        """Return per row the visitor's clicks on its route with ``since <= occurred_at <= until``, sorted by (occurred_at, event id).
+    def journeys(self, routes: U32, visitors: U64, since: I64, until: I64) -> tuple[Journeys, I64]:
+        """Return the visitors' touches on their routes with ``since <= occurred_at <= until``, and their rows (for `gather`).
 
-        Arguments are arrays of one length. A click that is remembered twice (its id was accepted again after the deduplication window)
+        Arguments are arrays of one length. A touch that is remembered twice (its id was accepted again after the deduplication window)
         counts once.
         """
         places, rows = self._eligible(self._visitors.find(visitors), routes, until)
-        clicks = (self._columns["occurred_at"][rows] >= since[places]) & (self._columns["kind"][rows] == 0)
-        places, rows = places[clicks], rows[clicks]
-        touches = self._touches(rows)
-        ends = np.searchsorted(places, np.arange(len(routes)), side="right").tolist()
-        return (
-            [
-                list(dict.fromkeys(touches[start:end]))
-                for start, end in zip([0, *ends[:-1]], ends, strict=True)
-            ]
-            if ends
-            else []
-        )
+        recent = self._columns["occurred_at"][rows] >= since[places]
+        places, rows = self._distinct(places[recent], rows[recent])
+        columns = self._columns
+        age = until[places] - columns["occurred_at"][rows]
+        kind, channel = columns["kind"][rows], columns["channel"][rows]
+        return Journeys(places, age, kind, channel, self.interned.numbers), rows
+
+    def gather(self, rows: I64) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of the touches in ``rows``; dimensions as numbers of `interned`."""
+        return {name: self._columns[name][rows] for name in GATHERED}
+
+    def _distinct(self, places: I64, rows: I64) -> tuple[I64, I64]:
+        """Leave touches out that are there before, and order those that only time and event id do not order."""
+        keys: list[npt.NDArray[Any]] = [
+            places,
+            *(self._columns[name][rows] for name in ("occurred_at", "event_hi", "event_lo")),
+        ]
+        again = np.ones(max(len(rows) - 1, 0), dtype=np.bool_)
+        for key in keys:
+            again &= key[1:] == key[:-1]
+        if not again.any():
+            return places, rows
+        # A loop over rows: an id comes again after the deduplication window by mishap only.
+        texts = self.interned.texts
+        found: dict[tuple[Any, ...], tuple[int, int]] = {}
+        details = [self._columns[name][rows].tolist() for name in ("kind", *DIMENSIONS, "bot")]
+        for *at, place, row, kind, campaign, affiliate, offer, channel, country, device, bot in zip(
+            *(values.tolist() for values in keys), places.tolist(), rows.tolist(), *details, strict=True
+        ):
+            dimensions = [texts[code] for code in (campaign, affiliate, offer, channel, country, device)]
+            found.setdefault((*at, TOUCH_KINDS[kind], *dimensions, bot), (place, row))
+        kept = np.array([found[key] for key in sorted(found)], dtype=np.int64)
+        return np.ascontiguousarray(kept[:, 0]), np.ascontiguousarray(kept[:, 1])
 
     def expire(self, floor: int) -> None:
         """Forget touches with a record time (ms) below ``floor``, but none that came since the last call: the journal may not have them yet."""
@@ -197,18 +198,3 @@ class Touches:
         keys = (columns["event_lo"][rows], columns["event_hi"][rows], columns["occurred_at"][rows], places)
         order = np.lexsort(keys)
         return Found(places[order], rows[order])
-
-    def _touches(self, rows: I64) -> list[Touch]:
-        columns, texts = self._columns, self.interned.texts
-        high, low = columns["event_hi"][rows].tolist(), columns["event_lo"][rows].tolist()
-        dimensions = [[texts[code] for code in columns[name][rows].tolist()] for name in DIMENSIONS]
-        return list(
-            map(
-                Touch,
-                columns["occurred_at"][rows].tolist(),
-                [(upper << 64) | lower for upper, lower in zip(high, low, strict=True)],
-                [KINDS[kind] for kind in columns["kind"][rows].tolist()],
-                *dimensions,
-                columns["bot"][rows].tolist(),
-            )
-        )

@@ -1,109 +1,64 @@
 """Attribution: which touches of a journey earn a conversion, under every model side by side (docs/rules.md, section 7)."""
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streams.steps.models import Journey, Model
-from streams.steps.money import divide, quantised
+import numpy as np
+
+from schemas.attribution import Model, Models
+from streams.steps.models import RULES, Candidates, Journeys, candidates
+from streams.steps.money import I64, WEIGHT_SCALE, divide, quantised
 
 UNATTRIBUTED = "unattributed"
+NOBODY = -1
 
 
-class Claim(NamedTuple):
-    """What is to be credited: a conversion as its credit request states it. Times in ms UTC, money in micros (recognised)."""
+class Shares(NamedTuple):
+    """Who earns what, as columns of one length.
 
-    partner: str
-    transaction_id: str
-    occurred_at: int
-    status: str
-    value: int
-    payout: int
-    currency: str
-    goal: str
-    campaign: str
-    affiliate: str
-    offer: str
-
-
-class Credit(NamedTuple):
-    """One row of credit: the share of one touch (``touch_id`` 0: unattributed) under one model. ``weight`` in parts of 10^9."""
-
-    model: str
-    weight: int
-    value: int
-    payout: int
-    touch_id: int
-    touch_at: int
-    campaign: str
-    affiliate: str
-    offer: str
-    channel: str
-    country: str
-    device: str
-    bot: int
-    status: str
-    occurred_at: int
-    currency: str
-    goal: str
-
-
-def credits_of(claim: Claim, journey: Journey, models: Mapping[str, Model]) -> list[Credit]:
-    """Return the credits of ``claim`` over ``journey`` (sorted candidates, possibly none) under every model.
-
-    Per model, weights add up to 10^9, values and payouts to the claim's.
+    ``model``: the place among the models; ``place``: of the conversion; ``row``: of the touch in `Journeys`, `NOBODY` where there is none;
+    ``weight`` in parts of 10^9; money in micros.
     """
-    if not journey:
-        return [_unattributed(claim, name) for name in models]
-    return [
-        credit for name, model in models.items() for credit in _shares(claim, journey, name, model(journey))
-    ]
+
+    model: I64
+    place: I64
+    row: I64
+    weight: I64
+    value: I64
+    payout: I64
 
 
-def _shares(claim: Claim, journey: Journey, model: str, weights: Sequence[float]) -> list[Credit]:
-    earning = [place for place, weight in enumerate(weights) if weight > 0]
-    shares = quantised([weights[place] for place in earning])
-    values, payouts = divide(claim.value, shares), divide(claim.payout, shares)
-    return [
-        Credit(
-            model,
-            share,
-            value,
-            payout,
-            (touch := journey[place]).event_id,
-            touch.occurred_at,
-            touch.campaign,
-            touch.affiliate,
-            touch.offer,
-            touch.channel,
-            touch.country,
-            touch.device,
-            touch.bot,
-            claim.status,
-            claim.occurred_at,
-            claim.currency,
-            claim.goal,
-        )
-        for place, share, value, payout in zip(earning, shares, values, payouts, strict=True)
-    ]
+def attribute(journeys: Journeys, values: I64, payouts: I64, models: Models) -> Shares:
+    """Return the shares of conversions, whose recognised money is ``values`` and ``payouts``, in their journeys under all ``models``.
+
+    Per model and conversion, weights add up to 10^9, values and payouts to the conversion's.
+    """
+    found: dict[object, Candidates] = {}
+    parts = []
+    for number, model in enumerate(models):
+        # Most models look at the same touches.
+        selection = model.lookback, model.channels, model.direct
+        if selection not in found:
+            found[selection] = candidates(journeys, model)
+        parts.append(_shares(number, model, found[selection], values, payouts))
+    return Shares(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _unattributed(claim: Claim, model: str) -> Credit:
-    return Credit(
-        model,
-        10**9,
-        claim.value,
-        claim.payout,
-        0,
-        0,
-        claim.campaign,
-        claim.affiliate,
-        claim.offer,
-        UNATTRIBUTED,
-        "",
-        "",
-        0,
-        claim.status,
-        claim.occurred_at,
-        claim.currency,
-        claim.goal,
+def _shares(number: int, model: Model, them: Candidates, values: I64, payouts: I64) -> Shares:
+    raw = RULES[model.rule](them, model)
+    earning = raw > 0
+    row, place = them.row[earning], them.place[earning]
+    weight = quantised(place, raw[earning])
+    value, payout = divide(values, place, weight), divide(payouts, place, weight)
+    none = np.ones(len(values), dtype=np.bool_)
+    none[place] = False
+    nobody = np.flatnonzero(none)
+    # A weight may come to nothing in parts of 10^9: such a touch earns nothing.
+    some = weight > 0
+    return Shares(
+        np.full(int(some.sum()) + len(nobody), number),
+        np.concatenate((place[some], nobody)),
+        np.concatenate((row[some], np.full(len(nobody), NOBODY))),
+        np.concatenate((weight[some], np.full(len(nobody), WEIGHT_SCALE))),
+        np.concatenate((value[some], values[nobody])),
+        np.concatenate((payout[some], payouts[nobody])),
     )

@@ -27,8 +27,9 @@ def walk(page: Page, ad: str, email: str) -> None:
 
 
 def credited(demo: Demo, campaign: str) -> list[Row]:
-    """The credits of a campaign's conversion, one per model."""
-    sql = f"SELECT model, campaign, affiliate, toString(touch_id) AS touch, value FROM credits WHERE campaign = '{campaign}' ORDER BY model"
+    """The credits of a campaign's conversion under two models, one per model."""
+    where = f"campaign = '{campaign}' AND model IN ('first_click', 'last_click')"
+    sql = f"SELECT model, campaign, affiliate, toString(touch_id) AS touch, value FROM credits WHERE {where} ORDER BY model"
     return await_rows(demo.values, sql, 2)
 
 

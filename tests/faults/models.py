@@ -312,8 +312,10 @@ class HistoryModel:
             self._of(("credit",), every, partitions).filter(on),
         )
 
-    def cold_touches_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
-        rows = self._of(("click", "lead"), range(partitions), partitions)
+    def cold_touches_on(
+        self, routes: Sequence[str], partitions: int, kinds: Sequence[str] = ("click", "lead")
+    ) -> pl.DataFrame:
+        rows = self._of(kinds, range(partitions), partitions)
         return _chosen(rows.filter(_among("route", routes)), history._TOUCH)
 
     def _of(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:

@@ -1,12 +1,21 @@
 """Migrations against a server: once, in order, never edited."""
 
 from dataclasses import replace
+from string import Template
+from uuid import UUID
 
 import pytest
 
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import MigrationError, Refused
-from sinks.clickhouse.migrate import Migration, apply_migrations, migrations
+from sinks.clickhouse.migrate import (
+    Migration,
+    apply_migrations,
+    create_database,
+    migrations,
+    placeholders,
+    statements,
+)
 from sinks.clickhouse.settings import ClickHouseSettings
 
 
@@ -69,3 +78,31 @@ def test_every_column_of_a_view_has_a_plain_name(migrated: Connection) -> None:
     )
     assert len({table for table, _ in rows}) >= 10
     assert [row for row in rows if row[1].startswith("_") or "." in row[1]] == []
+
+
+def test_credits_written_before_models_had_versions_are_the_first_version(
+    clickhouse: ClickHouseSettings,
+) -> None:
+    """So what was credited under last_click before is taken back under last_click 1; the migration may also run twice."""
+    settings = replace(clickhouse, database="before_versions")
+    older = [one for one in migrations() if one.name < "007"]
+    create_database(settings)
+    connection = connect(settings)
+    apply_migrations(connection, settings, older)
+    connection.insert_rows("owners", ("source", "token"), [("c/t/0", 7)])
+    kinds = [("click", 0, ""), ("credit", 5, "last_click"), ("credit", 0, "last_click")]
+    rows = [(kind, "c/t/0", 7, model, UUID(int=touch), 1) for kind, touch, model in kinds]
+    connection.insert_rows("journal", ("kind", "_source", "_owner", "model", "touch_id", "sign"), rows)
+    connection.insert_rows("rollup_day", ("model", "revenue"), [("last_click", 9), ("", 8)])
+    names = placeholders(settings) | {"fewer_merges": ""}
+    for _ in range(2):
+        for statement in statements(migrations()[len(older)].text):
+            connection.execute(Template(statement).substitute(names))
+    sql = "SELECT model_version, touch_kind FROM journal ORDER BY kind, touch_id"
+    assert connection.query(sql) == [(0, ""), (1, ""), (1, "click")]
+    assert connection.query("SELECT model, model_version, revenue FROM attribution_day") == [
+        ("last_click", 1, 9)
+    ]
+    assert connection.query("SELECT revenue FROM funnel_day") == [(8,)]
+    connection.execute("DROP DATABASE before_versions")
+    connection.close()

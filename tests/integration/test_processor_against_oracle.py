@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from schemas.attribution import Models, default_models, parse_models
 from schemas.topics import TOPICS
 from simulator.generate import generate
 from simulator.items import prepared
 from simulator.log import Log, Record, Span
 from simulator.mess import Mess
-from simulator.oracle.compute import compute
+from simulator.oracle.compute import Rules, compute
 from simulator.oracle.result import Fate, Result
 from streams.process import Processor
 from streams.settings import WorkerSettings
@@ -31,6 +32,36 @@ NOW = 1_790_000_000_000
 LINES = [(topic, number) for topic in TOPICS for number in range(PARTITIONS)]
 
 
+SHORT = {"click": 100, "lead": 60, "impression": 30}
+UNUSUAL = parse_models(
+    {
+        "models": [
+            {"model": "shared", "version": 3, "rule": "linear", "lookback_hours": SHORT},
+            {"model": "shared", "version": 4, "rule": "linear", "lookback_hours": SHORT, "direct": "ignored"},
+            {
+                **{"model": "decay", "version": 1, "rule": "time_decay", "half_life_hours": 3},
+                **{"lookback_hours": SHORT, "direct": "last_resort"},
+            },
+            {
+                **{
+                    "model": "ends",
+                    "version": 1,
+                    "rule": "position",
+                    "first_percent": 33,
+                    "last_percent": 21,
+                },
+                **{"lookback_hours": SHORT, "channels": ["email", "direct", "paid_search", "affiliate"]},
+            },
+            {
+                **{"model": "payout", "version": 9, "purpose": "payout", "rule": "first"},
+                **{"lookback_hours": {"impression": 12}},
+            },
+        ]
+    }
+)
+"""What the default models leave out: other touches, windows, channels and ways to take direct traffic."""
+
+
 class Rows(Protocol):
     """What a pipeline has left in its journal."""
 
@@ -41,12 +72,12 @@ class Rows(Protocol):
 class Model:
     """A log in memory, a processor over it, and the rows it leaves."""
 
-    def __init__(self, seed: int, events: int) -> None:
+    def __init__(self, seed: int, events: int, models: Models) -> None:
         self.chance = random.Random(seed)
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
         for item in generate(seed, events, NOW, Mess()):
             self.append(*prepared(item, PARTITIONS))
-        settings = WorkerSettings(bootstrap="")
+        settings = WorkerSettings(bootstrap="", models=models)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
         sources = {line: source_name(CLUSTER, line) for line in LINES}
         self.processor = Processor(settings, Lookups.open("", ""), states, sources, PARTITIONS)
@@ -86,12 +117,20 @@ class Model:
         return pl.concat(self.frames[kind], how="diagonal")
 
 
-@pytest.mark.parametrize(("seed", "events", "most"), [(1, 6000, 40), (2, 6000, 700), (3, 6000, 10_000)])
-def test_every_number_agrees(seed: int, events: int, most: int) -> None:
-    model = Model(seed, events)
+@pytest.mark.parametrize(
+    ("seed", "events", "most", "models"),
+    [
+        (1, 6000, 40, default_models()),
+        (2, 6000, 700, UNUSUAL),
+        (3, 6000, 10_000, default_models()),
+    ],
+    ids=["small units", "unusual models", "large units"],
+)
+def test_every_number_agrees(seed: int, events: int, most: int, models: Models) -> None:
+    model = Model(seed, events, models)
     model.run(most)
     spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
-    assert_agrees(model, compute(Log(CLUSTER, PARTITIONS, spans)))
+    assert_agrees(model, compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models)))
 
 
 def assert_agrees(model: Rows, expected: Result) -> None:
@@ -125,6 +164,8 @@ def assert_agrees(model: Rows, expected: Result) -> None:
             row["transaction_id"],
             row["route"],
             row["model"],
+            row["model_version"],
+            row["touch_kind"],
             row["touch_hi"] << 64 | row["touch_lo"],
         )
         dims = tuple(
@@ -139,10 +180,12 @@ def assert_agrees(model: Rows, expected: Result) -> None:
             credit.transaction_id,
             credit.route,
             credit.model,
+            credit.model_version,
+            credit.touch_kind,
             int(credit.touch_id.replace("-", ""), 16),
         )
         for measure in ("weight", "value", "payout"):
-            wanted[(*key, *credit[8:], measure)] += getattr(credit, measure)
+            wanted[(*key, *credit[10:], measure)] += getattr(credit, measure)
     assert {key: value for key, value in credits.items() if value} == {
         key: value for key, value in wanted.items() if value
     }

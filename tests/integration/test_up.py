@@ -143,7 +143,7 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
             variables,
             "--embedded",
             "query",
-            "SELECT model, campaign, value FROM credits ORDER BY 1",
+            "SELECT model, campaign, value FROM credits WHERE model IN ('first_click', 'last_click') ORDER BY 1",
             "--format",
             "csv",
         )
@@ -152,6 +152,10 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
             "first_click,spring,119000000",
             "last_click,spring,119000000",
         ]
+        for name in ("4711", "customer-1"):
+            story = funnel(variables, "--embedded", "explain", name).stdout
+            assert "last_click 1: last" in story
+            assert "100.00 %  value 119.000000" in story
         answer = funnel(
             variables, "--embedded", "query", "SELECT campaign FROM impressions", "--format", "csv"
         )

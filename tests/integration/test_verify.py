@@ -1,6 +1,7 @@
 """Verify over real tables: it agrees with what the pipeline's steps made of a log, and notices whatever is wrong with them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from deploy.embedded.clickhouse import ClickHouseServer
+from schemas.attribution import default_models
 from schemas.ids import route_of
 from schemas.partitioning import partition_for
 from simulator.checks.reading import Reader, Row
@@ -47,8 +49,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         connection = connect(settings)
         apply_migrations(connection, settings)
         journal = Journal(connection, "group")
-        insert(journal, Model(21, EVENTS), "earlier", derived=4)
-        model = Model(22, EVENTS)
+        insert(journal, Model(21, EVENTS, default_models()), "earlier", derived=4)
+        model = Model(22, EVENTS, default_models())
         # Whether a random wrong key leads to a wrong partition is chance; this one does.
         astray = next(record for record in model.log["clicks", 0] if is_at_home(record))
         model.append("clicks", 1, astray.key, astray.value, astray.time)
@@ -204,17 +206,17 @@ TAMPERED = {
     ),
     "a credit was not taken back": Tampering(
         "kind = 'credit'",
-        lambda rows: [[*row[:4], row[4][::-1], *row[5:]] for row in rows[:1]] + rows,
+        lambda rows: [[*row[:5], row[5][::-1], *row[6:]] for row in rows[:1]] + rows,
         {"credits in force"},
     ),
     "a micro of credit is missing": Tampering(
-        "kind = 'credit'", with_first(6, add(-1)), {"credits in force"}
+        "kind = 'credit'", with_first(8, add(-1)), {"credits in force"}
     ),
     "the rollup lags": Tampering(
         "max(_fence) FROM", lambda rows: [[row[0], 0] for row in rows], {"rollup: sources derived to the end"}
     ),
     "a group counts too much": Tampering(
-        "AS sum_impressions", with_first(10, add(1)), {GROUPS, "rollup: impressions"}
+        "AS sum_impressions", with_first(11, add(1)), {GROUPS, "rollup: impressions"}
     ),
     "credit on the wrong campaign": Tampering(
         "AS sum_impressions", with_small_group(1, "other"), {GROUPS, BY_GROUP}
@@ -228,7 +230,7 @@ TAMPERED = {
         {"hour rollup: sources derived to the end"},
     ),
     "a group of hours counts too much": Tampering(
-        "visitors) FROM rollup_hour", with_first(10, add(1)), {"hour rollup: groups"}
+        "visitors) FROM rollup_hour", with_first(11, add(1)), {"hour rollup: groups"}
     ),
     "a group of days has another campaign": Tampering(
         "visitors) FROM rollup_day",
@@ -271,7 +273,8 @@ def test_an_acknowledged_event_that_is_nowhere(filled: Filled) -> None:
 
 
 def test_another_lookback_gives_other_credits(filled: Filled) -> None:
-    report = verify(compute(filled.log, Rules(lookback_ms=60_000)), filled.read, filled.acknowledged)
+    models = tuple(replace(model, lookback=(("click", 60_000),)) for model in default_models())
+    report = verify(compute(filled.log, Rules(models=models)), filled.read, filled.acknowledged)
     assert {"credits in force", GROUPS} <= failing(report)
 
 

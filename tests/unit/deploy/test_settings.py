@@ -26,7 +26,7 @@ def test_variables_reach_the_parts() -> None:
     values = read_settings(
         {
             "FUNNEL_KAFKA": "a:1,b:2",
-            "FUNNEL_LOOKBACK_DAYS": "7",
+            "FUNNEL_DEDUP_WINDOW_HOURS": "7",
             "FUNNEL_TOKENS": "one, two",
             "FUNNEL_CLICKHOUSE_SECURE": "yes",
             "FUNNEL_SPOOL_DIR": "/var/spool/funnel",
@@ -34,7 +34,7 @@ def test_variables_reach_the_parts() -> None:
         }
     )
     assert worker_settings(values).bootstrap == "a:1,b:2"
-    assert worker_settings(values).lookback_ms == 7 * 24 * 3_600_000
+    assert worker_settings(values).dedup_window_ms == 7 * 3_600_000
     assert collector_settings(values).tokens == ("one", "two")
     assert clickhouse_settings(values).secure
     assert collector_settings(values).spool_dir == "/var/spool/funnel"
@@ -55,6 +55,7 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_KAFKA", "localhost:9092,other"),
         ("FUNNEL_TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"),
         ("FUNNEL_GEO_COUNTRY_MMDB", "/nowhere/country.mmdb"),
+        ("FUNNEL_ATTRIBUTION_FILE", "/nowhere/models.json"),
         ("FUNNEL_MIN_INSYNC_REPLICAS", "2"),
         ("FUNNEL_SCHEMA_REGISTRY_URL", "registry:8081"),
         ("FUNNEL_ORIGINS", "https://shop.example,shop.example"),

@@ -2,10 +2,11 @@
 
 from itertools import permutations
 
+from schemas.attribution import Model
 from schemas.ids import mint
-from simulator.oracle.compute import compute
+from simulator.oracle.compute import Rules, compute
 from simulator.oracle.count import State
-from tests.unit.simulator.logs import HOUR, NOON, Sent, event, log_of
+from tests.unit.simulator.logs import DAY, HOUR, NOON, Sent, event, log_of
 
 CLICK = mint("abcd")
 
@@ -50,16 +51,17 @@ def test_rollup_counts_and_credits() -> None:
     visitor = mint("abcd")
     click = event("click", "k", NOON, visitor_id=visitor, click_id=CLICK, campaign="of the click")
     sale = event("conversion", "s", NOON + 9 * 60_000, value=10, payout=3, click_id=CLICK, campaign="own")
-    rollup = compute(log_of([click, sale])).rollup
+    models = (Model("last_click", 5, "last", (("click", DAY),)),)
+    rollup = compute(log_of([click, sale]), Rules(models=models)).rollup
     by_model = {(group.model, group.campaign): dict(enumerate(sums)) for group, sums in rollup.sums.items()}
     assert by_model.keys() == {
         ("", "of the click"),
         ("", "own"),
         ("last_click", "of the click"),
-        ("first_click", "of the click"),
     }
     counted, credited = by_model["", "own"], by_model["last_click", "of the click"]
     assert [place for place, number in counted.items() if number] == [4, 7, 8, 9, 10]
     assert [credited[place] for place in (4, 7, 8, 9, 10, 11)] == [0, 10, 10, 3, 3, 10**9]
     assert list(rollup.visitors.values()) == [1]
+    assert {group.model_version for group in rollup.sums} == {0, 5}
     assert {group.bucket for group in rollup.sums} == {NOON // 1000, NOON // 1000 + 540}

@@ -16,6 +16,7 @@ from tests.unit.simulator.logs import DAY, HOUR, MINUTE, NOON, Sent, event, even
 VISITOR = mint("abcd")
 CLICK_A, CLICK_B = mint("abcd"), mint("abcd")
 LEAD = mint("abcd")
+ENDS = ("last_click", "first_click")
 VALUE, PAYOUT = 10_000_000, 700_000
 
 
@@ -30,7 +31,7 @@ def sale(name: str, at: int, **fields: object) -> Sent:
 
 
 def credits_of(*sent: Sent) -> dict[str, Credit]:
-    found = compute(log_of(sent)).credits
+    found = [credit for credit in compute(log_of(sent)).credits if credit.model in ENDS]
     assert len({credit.model for credit in found}) == len(found), (
         "one touch earns all under each of these models"
     )
@@ -127,6 +128,35 @@ def test_a_rejected_sale_keeps_its_touch_but_no_money() -> None:
     found = credits_of(click("b", CLICK_B, NOON), sale("s", NOON + HOUR), rejected)
     assert {(c.touch_id, c.weight, c.value, c.payout) for c in found.values()} == {
         (event_id("b"), WHOLE, 0, 0)
+    }
+
+
+def test_every_model_over_one_journey() -> None:
+    """
+    days before   40   20   10                  3        0.5        0
+                  A    B    C, an affiliate's   D direct V (a view)  sale
+    """
+    days = {"a": 40.0, "b": 20.0, "c": 10.0, "d": 3.0}
+    at = {name: NOON - int(before * DAY) for name, before in days.items()}
+    given = {"a": {}, "b": {"utm_medium": "email"}, "c": {"affiliate": "aff"}, "d": {}}
+    clicks = [click(name, mint("abcd"), at[name], **given[name]) for name in days]
+    view = event("impression", "v", NOON - DAY // 2, visitor_id=VISITOR)
+    found = compute(log_of([*clicks, view, sale("s", NOON, visitor_id=VISITOR, click_id="")])).credits
+    shares: dict[str, dict[str, int]] = {}
+    for credit in found:
+        shares.setdefault(credit.model, {})[credit.touch_id] = credit.weight
+        assert credit.touch_kind == ("impression" if credit.touch_id == event_id("v") else "click")
+    named = {event_id(name): name for name in (*days, "v")}
+    assert {m: {named[touch]: w for touch, w in earned.items()} for m, earned in shares.items()} == {
+        "last_click": {"d": WHOLE},
+        "first_click": {"b": WHOLE},
+        "last_touch": {"v": WHOLE},
+        "first_touch": {"b": WHOLE},
+        "linear": {"b": 333_333_334, "c": 333_333_333, "d": 333_333_333},
+        "position_based": {"b": 400_000_000, "c": 200_000_000, "d": 400_000_000},
+        "time_decay": {"b": 110_112_141, "c": 296_629_286, "d": 593_258_573},
+        "last_affiliate_click": {"c": WHOLE},
+        "payout": {"c": WHOLE},
     }
 
 

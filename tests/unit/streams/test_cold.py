@@ -11,7 +11,6 @@ from tenacity import Retrying, stop_after_attempt
 
 from sinks.clickhouse.history import History
 from streams.cold import AHEAD_MS, Cold, put_requests
-from streams.settings import WorkerSettings
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState, empty_partition
 from tests.unit.streams.test_crediting import ROUTE, Ledger, click, request, touch_frame
@@ -26,7 +25,7 @@ class Journal:
         self.ledger = ledger
         self.asked: list[list[str]] = []
 
-    def cold_touches_on(self, routes: list[str], _partitions: int) -> pl.DataFrame:
+    def cold_touches_on(self, routes: list[str], _partitions: int, _kinds: list[str]) -> pl.DataFrame:
         self.asked.append(routes)
         return touch_frame(self.ledger.touches).with_columns(_partition=0)
 
@@ -37,8 +36,8 @@ class Journal:
 def restored(ledger: Ledger) -> tuple[Journal, Cold, PartitionState]:
     """A worker after a restart: the request is in the hot window, its click is not."""
     journal = Journal(ledger)
-    cold = Cold(cast(History, journal), 1, Retrying(stop=stop_after_attempt(1)))
-    state = empty_partition(WorkerSettings(bootstrap=""))
+    cold = Cold(cast(History, journal), 1, Retrying(stop=stop_after_attempt(1)), True)
+    state = empty_partition(ledger.settings)
     state.cold_floor = FLOOR
     put_requests({0: state}, pl.DataFrame(ledger.requests), ledger.in_force())
     return journal, cold, state

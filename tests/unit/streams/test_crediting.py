@@ -16,19 +16,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.attribution import Model, Models
 from streams.cold import put_requests, put_touches
 from streams.crediting import Hit, credit, take_requests
 from streams.settings import WorkerSettings
 from streams.state.partition import PartitionState, empty_partition
-from streams.steps.models import MODELS
 
 ROUTE = "aaaa"
 LOOKBACK = 100
-SETTINGS = WorkerSettings(bootstrap="")
+CLICKS = (("click", LOOKBACK),)
+ALL = (("click", LOOKBACK), ("lead", 50), ("impression", 20))
+ENDS = (Model("last_click", 1, "last", CLICKS), Model("first_click", 1, "first", CLICKS))
+MANY = (
+    *ENDS,
+    Model("last_touch", 2, "last", ALL),
+    Model("linear", 1, "linear", ALL),
+    Model("linear", 2, "linear", CLICKS),
+    Model("position", 1, "position", ALL, first=40, last=40),
+    Model("decay", 1, "time_decay", ALL, direct="last_resort", half_life=7),
+    Model("payout", 1, "last", CLICKS, "payout", channels=("affiliate",)),
+)
 
 
 def click(
-    number: int, at: int, visitor: str = "v1", route: str = ROUTE, kind: str = "click"
+    number: int,
+    at: int,
+    visitor: str = "v1",
+    route: str = ROUTE,
+    kind: str = "click",
+    channel: str = "email",
 ) -> dict[str, Any]:
     return {
         "visitor_id": visitor,
@@ -43,7 +59,7 @@ def click(
         "campaign": f"campaign{number}",
         "affiliate": "",
         "offer": "",
-        "channel": "email",
+        "channel": channel,
         "country": "",
         "device": "mobile",
         "bot": 0,
@@ -99,21 +115,26 @@ def touch_frame(touches: list[dict[str, Any]]) -> pl.DataFrame:
 class Ledger:
     """A partition that is fed facts, what it journals of them, and the sums of its credit rows."""
 
-    def __init__(self) -> None:
-        self.state: PartitionState = empty_partition(SETTINGS)
+    def __init__(self, models: Models = ENDS) -> None:
+        self.settings = WorkerSettings(bootstrap="", models=models)
+        self.state: PartitionState = empty_partition(self.settings)
         self.touches: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
         self.credits: list[pl.DataFrame] = []
         self.rows = 0
         self.sums: Counter[tuple[str, str, int]] = Counter()
+        self.weights: Counter[tuple[str, str, int, int]] = Counter()
         self.verdicts: list[int] = []
 
     def feed(self, *facts: dict[str, Any]) -> None:
         """One flush: touches first, as the worker does."""
         hits: list[Hit] = []
-        touches = [fact for fact in facts if "kind" in fact]
         requests = [fact for fact in facts if "kind" not in fact]
-        if touches:
+        for kind in ("impression", "click", "lead"):
+            touches = [fact for fact in facts if fact.get("kind") == kind]
+            if not touches:
+                continue
+            self.touches += touches
             for values in self.state.touches.add(touch_frame(touches)).values():
                 hits += [
                     Hit(0, key, (touches[place]["_source"], touches[place]["_offset"], 0))
@@ -124,17 +145,18 @@ class Ledger:
             self.verdicts += verdict.tolist()
             hits += new
             self.requests += requests
-        self.touches += touches
-        rows = credit(self.state, hits, MODELS, LOOKBACK)
+        rows = credit(self.state, hits)
         if rows is not None:
             self.credits.append(rows)
             self.rows += rows.height
             for row in rows.iter_rows(named=True):
                 self.sums[row["transaction_id"], row["model"], row["touch_lo"]] += row["sign"] * row["value"]
+                model = row["model"], row["model_version"], row["touch_lo"]
+                self.weights[(row["transaction_id"], *model)] += row["sign"] * row["weight"]
 
     def restart(self) -> None:
         """Forget everything, and put back what is in the journal."""
-        self.state = empty_partition(SETTINGS)
+        self.state = empty_partition(self.settings)
         if self.touches:
             put_touches({0: self.state}, touch_frame(self.touches).with_columns(_partition=0))
         if self.requests:
@@ -154,7 +176,7 @@ class Ledger:
 
     def earned(self, transaction_id: str = "t1") -> dict[str, dict[int, int]]:
         """Return value by touch and model, without what adds up to nothing."""
-        found: dict[str, dict[int, int]] = {model: {} for model in MODELS}
+        found: dict[str, dict[int, int]] = {model.name: {} for model in self.settings.models}
         for (transaction, model, touch), value in self.sums.items():
             if transaction == transaction_id and value:
                 found[model][touch] = value
@@ -229,7 +251,8 @@ FACTS = st.lists(
             st.integers(1, 8),
             st.integers(-80, 40),
             st.sampled_from(["v1", "v2"]),
-            kind=st.sampled_from(["click", "click", "lead"]),
+            kind=st.sampled_from(["click", "click", "impression", "lead"]),
+            channel=st.sampled_from(["email", "direct", "affiliate"]),
         ),
         st.builds(
             request,
@@ -254,26 +277,102 @@ FACTS = st.lists(
 def test_any_order_and_batching_ends_in_the_same_sums(
     facts: list[dict[str, Any]], random: Any, size: int
 ) -> None:
-    at_once, piecewise = Ledger(), Ledger()
+    at_once, piecewise = Ledger(MANY), Ledger(MANY)
     at_once.feed(*facts)
     shuffled = list(facts)
     random.shuffle(shuffled)
     for start in range(0, len(shuffled), size):
         piecewise.feed(*shuffled[start : start + size])
+    assert +piecewise.weights == +at_once.weights
     for transaction in ("t1", "t2"):
         assert piecewise.earned(transaction) == at_once.earned(transaction)
 
 
 @given(FACTS, st.lists(st.booleans(), min_size=14, max_size=14))
 def test_restarts_change_nothing(facts: list[dict[str, Any]], restarts: list[bool]) -> None:
-    at_once, restarted = Ledger(), Ledger()
+    at_once, restarted = Ledger(MANY), Ledger(MANY)
     at_once.feed(*facts)
     for fact, restart in zip(facts, restarts, strict=False):
         restarted.feed(fact)
         if restart:
             restarted.restart()
-    for transaction in ("t1", "t2"):
-        assert restarted.earned(transaction) == at_once.earned(transaction)
+    assert +restarted.weights == +at_once.weights
+
+
+@given(FACTS)
+def test_restating_twice_is_restating_once(facts: list[dict[str, Any]]) -> None:
+    ledger = Ledger(MANY)
+    for fact in facts:
+        ledger.feed(fact)
+    rows = ledger.rows
+    keys = list(ledger.state.requests.by_key)
+    assert credit(ledger.state, [Hit(0, key, ("cluster/clicks/0", 9, 0)) for key in keys]) is None
+    ledger.state.requests.expire(0)
+    assert credit(ledger.state, [Hit(0, key, ("cluster/clicks/0", 9, 0)) for key in keys]) is None
+    assert ledger.rows == rows
+
+
+@given(FACTS)
+def test_credits_add_up_and_lie_within_their_window(facts: list[dict[str, Any]]) -> None:
+    ledger = Ledger(MANY)
+    ledger.feed(*facts)
+    credited = {key[0] for key in ledger.weights}
+    for transaction in credited:
+        for model in MANY:
+            earned = {
+                touch: weight
+                for (of, *key, touch), weight in (+ledger.weights).items()
+                if of == transaction and tuple(key) == model.key
+            }
+            assert sum(earned.values()) == 10**9
+            for fact in facts:
+                if "kind" in fact and fact["event_lo"] in earned:
+                    assert 0 <= 30 - fact["occurred_at"] <= dict(model.lookback)[fact["kind"]]
+                    assert model.channels is None or fact["channel"] in model.channels
+
+
+def test_a_view_counts_where_a_model_looks_at_views() -> None:
+    """
+    event time    view 1(15)   click 2(20)   view 3(28)   conversion(30)
+    last_click                 ^
+    last_touch                               ^ late: what was credited to the click is taken back
+    """
+    ledger = Ledger(MANY)
+    ledger.feed(click(1, 15, kind="impression"), click(2, 20), request())
+    assert ledger.earned()["last_touch"] == {2: 100}
+    ledger.feed(click(3, 28, kind="impression"))
+    assert ledger.earned()["last_touch"] == {3: 100}
+    assert ledger.earned()["last_click"] == {2: 100}
+
+
+def test_one_touch_accepted_twice_earns_once_and_twins_of_other_content_go_by_their_text() -> None:
+    """
+    event time    click 1(10), again 1(10) after the deduplication window      conversion(30)
+    linear        ^ all
+    """
+    ledger = Ledger(MANY)
+    ledger.feed(click(1, 10), request())
+    ledger.feed(click(1, 10))
+    assert ledger.earned()["linear"] == {1: 200}, "of two versions"
+    ledger.feed(click(1, 10) | {"campaign": "another"}, click(1, 10))
+    linear = [weight for key, weight in ledger.weights.items() if key[1:3] == ("linear", 2) and weight]
+    assert linear == [10**9]
+    in_force = ledger.in_force().filter(pl.col("model") == "first_click")
+    assert in_force["campaign"].to_list() == ["another"]
+
+
+def test_what_an_older_version_says_is_left_alone() -> None:
+    """A worker that credits under version 2 only: the credits of version 1 stay in force, and are not taken back."""
+    ledger = Ledger(ENDS)
+    ledger.feed(click(1, 10), request())
+    ledger.settings = WorkerSettings(bootstrap="", models=(Model("last_click", 2, "last", CLICKS),))
+    ledger.restart()
+    ledger.feed(click(2, 20))
+    assert +ledger.weights == {
+        ("t1", "last_click", 1, 1): 10**9,
+        ("t1", "first_click", 1, 1): 10**9,
+        ("t1", "last_click", 2, 2): 10**9,
+    }
 
 
 def test_after_a_restart_a_late_touch_finds_the_request_by_the_visitor_that_its_click_led_to() -> None:
@@ -289,7 +388,7 @@ def test_a_request_whose_click_is_only_in_the_journal_names_its_route() -> None:
     ledger.feed(click(1, 10, visitor="v9"), request(click_id="c1", visitor_id=""))
     requests = pl.DataFrame(ledger.requests)
     for floor, unresolved in ((None, set()), (1000, {ROUTE})):
-        state = empty_partition(SETTINGS)
+        state = empty_partition(ledger.settings)
         state.cold_floor = floor
         put_requests({0: state}, requests, ledger.in_force())
         assert state.unresolved == unresolved

@@ -63,6 +63,8 @@ TABLE_FUNCTIONS = frozenset(
         "values",
         "view",
         "null",
+        # A view with a parameter looks like one.
+        "credits_as_of",
     }
 )
 # Tables of `system` that BI tools look at, and that tell nothing of other users' work.

@@ -1,0 +1,105 @@
+"""`funnel explain` over a journal made by hand.
+
+visitor v   view ---- click c ---------------------- sale names c
+ledger                          +nobody    −nobody +c (the click came late)
+"""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from deploy import explain_command
+from deploy.explain import explain
+from schemas.attribution import default_models
+from schemas.ids import mint
+from sinks.clickhouse.attribution import register_models
+from sinks.clickhouse.client import Connection
+from sinks.clickhouse.journal import Journal
+from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
+
+TOPICS = ("impressions", "clicks", "conversions", "credit-requests")
+VISITOR, CLICK = mint("abcd"), mint("abcd")
+NOBODY = {"touch_hi": 0, "touch_lo": 0, "touch_kind": "", "channel": "unattributed"}
+
+
+@pytest.fixture
+def journal(emptied: Connection) -> Connection:
+    journal, make = Journal(emptied, "group"), Flushes(5)
+    journal.take_ownership([source(topic) for topic in TOPICS], TOKEN)
+    register_models(emptied, default_models())
+    named = {"transaction_id": "t-1", "click_id": CLICK, "occurred_at": NOW}
+    other = {"transaction_id": "t-2", "click_id": mint("abcd")}
+    view = make.touch("impression", visitor=VISITOR, occurred_at=NOW - 9000)
+    late = make.touch("click", visitor=VISITOR, click_id=CLICK, occurred_at=NOW - 5000)
+    touch = {"touch_hi": late["event_hi"], "touch_lo": late["event_lo"], "touch_kind": "click"}
+    first = {"transaction_id": "t-1", "model_version": 1}
+    steps: tuple[list[dict[str, Any]], ...] = (
+        [
+            view,
+            make.conversion("approved", **named),
+            make.count(1, "approved", 50, **named),
+            make.conversion("pending", **other),
+            make.count(1, "pending", 9, **other),
+            make.request("abcd", 1, **named),
+            {**make.credit(1, "last_click", "abcd", 50, **first), **NOBODY},
+        ],
+        [
+            late,
+            {**make.credit(-1, "last_click", "abcd", 50, **first), **NOBODY},
+            {**make.credit(1, "last_click", "abcd", 50, **first), **touch},
+        ],
+    )
+    for place, rows in enumerate(steps):
+        block = journal.pack(make.flush(rows, ingested=NOW + place))
+        journal.insert(block, str(place), [source(topic) for topic in TOPICS], TOKEN)
+    return emptied
+
+
+@pytest.mark.parametrize("by", ["click", "visitor", "transaction", "event of the click", "event of the sale"])
+def test_whatever_names_it_leads_to_the_whole_story(journal: Connection, by: str) -> None:
+    kinds = dict(journal.query("SELECT toString(kind), toString(event_id) FROM journal WHERE kind = 'click'"))
+    [[sale]] = journal.query(
+        "SELECT toString(event_id) FROM journal WHERE kind = 'conversion' AND transaction_id = 't-1'"
+    )
+    named = {"click": CLICK, "visitor": VISITOR, "transaction": "t-1", "event of the click": kinds["click"]}
+    found = explain(journal, (named | {"event of the sale": sale})[by])
+    assert len(found["touches"]) == {"visitor": 2, "transaction": 0, "event of the sale": 0}.get(by, 1)
+    [transaction] = found["transactions"]
+    assert (transaction["partner"], transaction["transaction_id"]) == ("p", "t-1")
+    assert transaction["state"]["value"] == 50
+    assert [row["event_id"] for row in transaction["conversions"]] == [sale]
+    assert transaction["identity"] == {"route": "abcd", "visitor_id": VISITOR, "by": "click_id"}
+    assert [row["kind"] for row in transaction["journey"]] == ["impression", "click"]
+    [model] = transaction["credits"]
+    assert (model["model"], model["model_version"], model["settings"]["rule"]) == ("last_click", 1, "last")
+    [credit] = model["credits"]
+    assert (credit["touch_id"], credit["weight"], credit["value"]) == (kinds["click"], 10**9, 50)
+    assert [row["sign"] for row in transaction["ledger"]] == [1, -1, 1]
+    assert len(transaction["requests"]) == 1
+
+
+def test_as_a_tree_and_as_json(journal: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(record=True, width=200)
+    console.print(explain_command.tree(explain(journal, "t-1")))
+    text = console.export_text()
+    for part in (VISITOR, "found by click id", "last_click 1: last", "100.00 %", "[c1/clicks/0/0]"):
+        assert part in text
+    monkeypatch.setattr("sinks.clickhouse.client.connect", lambda _: Unclosed(journal))
+    monkeypatch.setattr(explain_command, "clickhouse_settings", lambda _: None)
+    run = CliRunner().invoke(explain_command.explain, ["t-1", "--format", "json"], obj={})
+    assert json.loads(run.output)["transactions"][0]["state"]["status"] == "approved"
+    unknown = CliRunner().invoke(explain_command.explain, ["nothing"], obj={})
+    assert (unknown.exit_code, "the journal knows no" in unknown.output) == (1, True)
+
+
+class Unclosed:
+    """The fixture's connection, which the command may not close."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.query_named = connection.query_named
+
+    def close(self) -> None:
+        pass
