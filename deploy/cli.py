@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
@@ -230,6 +231,7 @@ def top(values: dict[str, Any], urls: tuple[str, ...], once: bool) -> None:
 
 
 funnel.add_command(rejects)
+funnel.add_command(costs)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
