@@ -121,6 +121,16 @@ def worker(values: dict[str, Any]) -> None:
 
 
 @funnel.command()
+@click.pass_obj
+def dashboard(values: dict[str, Any]) -> None:
+    """Serve the live page until SIGTERM."""
+    from dashboard.server import run
+    from deploy.settings import dashboard_settings
+
+    run(dashboard_settings(values))
+
+
+@funnel.command()
 @click.option("--events", default=0, help="Simulated events to send first.")
 @click.option("--seed", default=1, help="Seed of the simulated events.")
 @click.option("--verify", is_flag=True, help="Compare every final number with the oracle's.")

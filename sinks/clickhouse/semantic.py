@@ -210,7 +210,8 @@ def _rolling() -> View:
 def _attribution() -> View:
     keys = ("model", "day", "campaign", "affiliate", "offer", "channel", "currency")
     sql = f"""SELECT r.model AS model, toDate(r.bucket) AS day, r.campaign AS campaign, r.affiliate AS affiliate, r.offer AS offer,
-    r.channel AS channel, r.currency AS currency, sum(r.credit_weight) / 1e9 AS conversions, {decimal("sum(r.revenue)")} AS revenue, {decimal("sum(r.payout)")} AS payout
+    r.channel AS channel, r.currency AS currency, sum(r.credit_weight) / 1e9 AS conversions,
+    {decimal("sum(r.revenue)")} AS revenue, {decimal("sum(r.payout)")} AS payout
 FROM ${{database}}.rollup_day AS r
 WHERE r.model != '' AND r._source = ''
 GROUP BY ALL"""

@@ -269,7 +269,8 @@ ALTER TABLE ${database}.offers ${on_cluster}
 
 CREATE OR REPLACE VIEW ${database}.attribution ${on_cluster} AS
 SELECT r.model AS model, toDate(r.bucket) AS day, r.campaign AS campaign, r.affiliate AS affiliate, r.offer AS offer,
-    r.channel AS channel, r.currency AS currency, sum(r.credit_weight) / 1e9 AS conversions, CAST(toDecimal128(sum(r.revenue), 6) / 1000000 AS Decimal(18, 6)) AS revenue, CAST(toDecimal128(sum(r.payout), 6) / 1000000 AS Decimal(18, 6)) AS payout
+    r.channel AS channel, r.currency AS currency, sum(r.credit_weight) / 1e9 AS conversions,
+    CAST(toDecimal128(sum(r.revenue), 6) / 1000000 AS Decimal(18, 6)) AS revenue, CAST(toDecimal128(sum(r.payout), 6) / 1000000 AS Decimal(18, 6)) AS payout
 FROM ${database}.rollup_day AS r
 WHERE r.model != '' AND r._source = ''
 GROUP BY ALL;
