@@ -126,7 +126,11 @@ class Page:
             return as_html(self.login_html.replace("{{problem}}", "That is not the password."), 403)
         made: SimpleCookie = SimpleCookie({COOKIE: session})
         morsel = made[COOKIE]
-        morsel["path"], morsel["samesite"], morsel["max-age"] = "/", "Strict", str(self.settings.session_seconds)
+        morsel["path"], morsel["samesite"], morsel["max-age"] = (
+            "/",
+            "Strict",
+            str(self.settings.session_seconds),
+        )
         morsel["httponly"], morsel["secure"] = "1", "1" if self.settings.cookie_secure else ""
         return Answer(
             303, headers=[(b"location", b"/"), (b"set-cookie", made[COOKIE].OutputString().encode())]
