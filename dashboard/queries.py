@@ -183,7 +183,7 @@ def partners(filters: Filters) -> Query:
         "UNION ALL SELECT toString(c.affiliate) AS affiliate, 0. AS leads, sumIf(c.weight, c.status IN ('pending', 'approved')) / 1e9 AS sales, "
         "sumIf(ifNull(c.value, 0), c.status IN ('pending', 'approved') AND c.currency = %(currency)s) AS money, "
         "sumIf(c.weight, c.status = 'reversed') / 1e9 AS lost, sum(c.weight) / 1e9 AS total, "
-        "quantileExact(0.5)(dateDiff('second', c.touch_at, c.occurred_at)) AS median "
+        "toFloat64(quantileExact(0.5)(dateDiff('second', c.touch_at, c.occurred_at))) AS median "
         f"FROM credits AS c WHERE c.model = %(model)s AND c.channel != 'unattributed' AND {_journal_where(filters, 'c')} GROUP BY affiliate"
         f") WHERE affiliate != '' GROUP BY affiliate ORDER BY all_leads DESC, affiliate LIMIT {ROWS}"
     )

@@ -183,10 +183,11 @@ function condition() {
   if (!view) return ["wait", "Connecting", ""];
   const sources = view.sources.filter((row) => row[1] > 0);
   if (!sources.length) return ["empty", "No events yet", ""];
+  // What was counted a while ago says nothing of now.
   const newest = Math.max(...sources.map((row) => row[1])) / 1000;
   const age = now - newest;
   const told = `Newest event counted ${age < 2 ? "now" : `${duration(age)} ago`}`;
-  const late = sources.filter((row) => now - row[1] / 1000 < 600).map((row) => (row[1] - row[2]) / 1000);
+  const late = sources.filter((row) => now - row[1] / 1000 < 30).map((row) => (row[1] - row[2]) / 1000);
   const worst = Math.max(0, ...late);
   const behind = sources.filter((row) => row[3] > 0 && now - row[1] / 1000 > first.lag);
   if (worst > first.lag) return ["lag", told, `The pipeline lags: events are counted ${duration(worst)} after they arrived.`];

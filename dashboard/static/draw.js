@@ -1,6 +1,6 @@
 // Elements, tables and charts. Text from outside is always set as text.
 
-import { clock, count, money } from "/static/format.js";
+import { clock, count } from "/static/format.js";
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -95,8 +95,7 @@ export async function overTime(target, name, view, values, shown) {
   target.setAttribute("aria-label", `${name} over time, ${values.length} points; the last is ${last === null ? "unknown" : shown(last)}`);
   const library = await plotly();
   const line = { x, y: values, text, hoverinfo: "text", type: "scatter", mode: values.length < 3 ? "lines+markers" : "lines", fill: "tozeroy" };
-  const drawn = { ...line, line: { color: style("--accent"), width: 2, shape: "spline", smoothing: 0.4 }, fillcolor: `color-mix(in srgb, ${style("--accent")} 12%, transparent)` };
-  drawn.fillcolor = faint(style("--accent"), 0.12);
+  const drawn = { ...line, line: { color: style("--accent"), width: 2 }, fillcolor: faint(style("--accent"), 0.12) };
   const range = [local(view.start, view.zone), local(Math.min(view.end, view.now + view.step), view.zone)];
   await library.react(target, [drawn], layout({ xaxis: { range, type: "date" } }), CONFIG);
 }
@@ -121,7 +120,7 @@ export async function bySecond(target, view) {
     hovertemplate: `%{y} ${name.toLowerCase()}<extra></extra>`,
   }));
   const range = [local(view.now - 300, view.zone), local(view.now, view.zone)];
-  await library.react(target, traces, layout({ barmode: "stack", xaxis: { range, type: "date", nticks: 4 }, yaxis: { nticks: 4 } }), CONFIG);
+  await library.react(target, traces, layout({ barmode: "stack", bargap: 0, xaxis: { range, type: "date", nticks: 4 }, yaxis: { nticks: 4 } }), CONFIG);
 }
 
 export const heat = (n, most) => {
@@ -129,5 +128,3 @@ export const heat = (n, most) => {
   if (n) cell.style.backgroundColor = `color-mix(in srgb, var(--accent) ${Math.round(8 + (42 * n) / most)}%, transparent)`;
   return cell;
 };
-
-export { money };
