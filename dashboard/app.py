@@ -229,28 +229,37 @@ class Page:
         return None
 
     async def _changes(self, scope: Scope, send: Send, gone: asyncio.Future[None]) -> None:
-        sent: dict[str, str] = {}
-        detailed = 0.0
+        sent: dict[str, bytes] = {}
         loop = asyncio.get_running_loop()
+        detailed = -DETAILS_SECONDS
         while not gone.done() and self._is_known(scope):
             names = ["overview"]
-            if loop.time() - detailed >= DETAILS_SECONDS or not detailed:
+            if loop.time() - detailed >= DETAILS_SECONDS:
                 names.append("details")
                 detailed = loop.time()
+                # So that a browser that left without a word is noticed, and proxies see life.
+                await send(_message(": alive\n\n"))
             for name in names:
-                event, text = await self._event(name, scope)
-                digest = hashlib.sha256(text.encode()).hexdigest()
+                event, told = await self._event(name, scope)
+                digest = _digest(told)
                 if sent.get(event) != digest:
-                    sent[event] = digest
-                    await send(_message(f"event: {event}\ndata: {text}\n\n"))
+                    # After an interruption all is said again: the page shows that there was one.
+                    kept = {} if "away" in (event, *sent) else sent
+                    sent = {**kept, event: digest}
+                    await send(_message(f"event: {event}\ndata: {dumps(told)}\n\n"))
             await asyncio.wait([gone], timeout=self.settings.refresh_seconds)
 
-    async def _event(self, name: str, scope: Scope) -> tuple[str, str]:
+    async def _event(self, name: str, scope: Scope) -> tuple[str, Mapping[str, Any]]:
         try:
-            return name, dumps(await self._ask(name, self._filters(scope)))
+            return name, await self._ask(name, self._filters(scope))
         except ClickHouseError as error:
             _log.warning("ClickHouse does not answer: %s", error)
-            return "away", dumps({"at": int(self.reading.now())})
+            return "away", {"now": int(self.reading.now())}
+
+
+def _digest(told: Mapping[str, Any]) -> bytes:
+    """What tells one state of the page from another; the time alone does not."""
+    return hashlib.sha256(dumps({**told, "now": 0}).encode()).digest()
 
 
 async def _awaited(work: Awaitable[Any]) -> Any:

@@ -13,6 +13,8 @@ let view = null;
 let choices = {};
 let stream = null;
 let away = 0;
+// Between the server's clock and this one, in seconds.
+let skew = 0;
 
 function asked() {
   const wanted = new URLSearchParams();
@@ -178,7 +180,7 @@ function details(told) {
 // Freshness -----------------------------------------------------------------------------------------------------------
 
 function condition() {
-  const now = Date.now() / 1000;
+  const now = Date.now() / 1000 + skew;
   if (away) return ["away", "ClickHouse does not answer", `ClickHouse has not answered since ${clock(away, view?.zone || "UTC", "second")}. The numbers below are those from before.`];
   if (!view) return ["wait", "Connecting", ""];
   const sources = view.sources.filter((row) => row[1] > 0);
@@ -225,6 +227,7 @@ function failed(problem) {
 
 function show(told) {
   view = told;
+  skew = view.now - Date.now() / 1000;
   away = 0;
   $("notice").dataset.state = "";
   controls();
@@ -242,7 +245,7 @@ function listen() {
   stream.addEventListener("overview", (event) => show(JSON.parse(event.data)));
   stream.addEventListener("details", (event) => details(JSON.parse(event.data)));
   stream.addEventListener("away", (event) => {
-    away ||= JSON.parse(event.data).at;
+    away ||= JSON.parse(event.data).now;
     freshness();
   });
   stream.onerror = async () => {
@@ -287,3 +290,8 @@ else failed(first.error);
 listen();
 journey();
 setInterval(freshness, 1000);
+setInterval(() => {
+  if (!view || document.hidden) return;
+  view.now = Math.floor(Date.now() / 1000 + skew);
+  charts();
+}, 5000);

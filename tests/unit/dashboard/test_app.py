@@ -43,6 +43,9 @@ class Told:
             raise Unavailable(0, "127.0.0.1: secret detail")
         return {"campaign": filters.dimensions.get("campaign"), "tops": [ROW]}
 
+    def details(self, _: Filters) -> Any:
+        return {}
+
     def top_rows(self, _: Filters) -> Any:
         return "EUR", [ROW]
 
@@ -157,3 +160,38 @@ def test_guessing_is_slowed_down() -> None:
     statuses = [site.ask("/login", method="POST", form={"password": str(n)}).status for n in range(12)]
     assert statuses == [403] * 10 + [429] * 2
     assert site.ask("/login", method="POST", form={"password": "correct horse"}).status == 429
+
+
+def test_changes_are_sent_once_and_again_after_an_interruption() -> None:
+    """Nothing new: nothing is sent. ClickHouse goes away and comes back: that is said, and then all of it again."""
+    site = Site(refresh_seconds=0.001)
+    events: list[str] = []
+
+    async def look() -> None:
+        left = asyncio.Event()
+
+        async def receive() -> Any:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            text = message.get("body", b"").decode()
+            events.extend(line[7:] for line in text.splitlines() if line.startswith("event: "))
+            if len(events) == 2:
+                site.told.away = True
+            if len(events) == 3:
+                site.told.away = False
+            if len(events) == 4:
+                left.set()
+
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "path": "/events", "method": "GET", "query_string": b"", "headers": headers}
+        await asyncio.wait_for(site.app(scope, receive, send), 60)
+
+    asyncio.run(look())
+    assert events == ["overview", "details", "away", "overview"]
+
+
+def test_only_so_many_pages_are_kept_up_to_date() -> None:
+    site = Site(most_streams=0)
+    assert site.ask("/events").status == 503
