@@ -120,13 +120,24 @@ const VALUES = {
   ctr: (row) => (row[1] ? row[2] / row[1] : null), cr: (row) => (row[2] ? row[4] / row[2] : null), epc: (row) => (row[2] ? row[5] / 1e6 / row[2] : null),
 };
 
+// One point per step, also where nothing happened. Days are not all of one length, so the nearest counts.
+function filled() {
+  const known = new Map(view.points.map((point) => [Math.round((point[0] - view.start) / view.step), point]));
+  const points = [];
+  for (let at = view.start; at < Math.min(view.end, view.now + view.step); at += view.step) {
+    points.push(known.get(Math.round((at - view.start) / view.step)) ?? [at, 0, 0, 0, 0, 0, 0]);
+  }
+  return points;
+}
+
 function charts() {
   const metric = state.get("metric") || "clicks";
   const name = $("metric").selectedOptions[0].textContent;
   const shown = ["ctr", "cr"].includes(metric) ? (n) => share(n, 1) : ["revenue", "payout", "epc"].includes(metric) ? (n) => money(n * 1e6, view.currency, 2) : count;
   const minute = view.seconds.filter((row) => row[0] > view.now - 60).reduce((sum, row) => sum + row[1] + row[2] + row[3] + row[4], 0);
   $("rate").textContent = count(minute / 60);
-  overTime($("chart"), name, view, view.points.map(VALUES[metric]), shown);
+  const points = filled();
+  overTime($("chart"), name, { ...view, points }, points.map(VALUES[metric]), shown);
   bySecond($("now"), view);
 }
 
