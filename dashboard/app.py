@@ -37,9 +37,9 @@ MOST_ID = 200
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: DashboardSettings, reading: Reading) -> App:
-    """Return the application."""
-    page = Page(settings, reading)
+def create_app(settings: DashboardSettings, reading: Reading, stopping: asyncio.Event) -> App:
+    """Return the application. Once ``stopping`` is set, streams end: a server that stops waits for what is under way."""
+    page = Page(settings, reading, stopping)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,8 +57,9 @@ def create_app(settings: DashboardSettings, reading: Reading) -> App:
 class Page:
     """Endpoints by path. Everything but /healthz, /login and style sheets is behind the login, where there is one."""
 
-    def __init__(self, settings: DashboardSettings, reading: Reading) -> None:
+    def __init__(self, settings: DashboardSettings, reading: Reading, stopping: asyncio.Event) -> None:
         self.settings = settings
+        self.stopping = stopping
         self.reading = reading
         self.login = Login(settings.password, settings.session_seconds)
         self.assets = assets.load()
@@ -212,7 +213,7 @@ class Page:
         except FilterError as error:
             return as_json({"error": str(error), "field": error.field}, 400)
         self.streams += 1
-        gone = asyncio.ensure_future(_left(receive))
+        gone = asyncio.ensure_future(_ended(receive, self.stopping))
         try:
             headers = [
                 (b"content-type", b"text/event-stream"),
@@ -264,6 +265,16 @@ def _digest(told: Mapping[str, Any]) -> bytes:
 
 async def _awaited(work: Awaitable[Any]) -> Any:
     return await work
+
+
+async def _ended(receive: Receive, stopping: asyncio.Event) -> None:
+    """Return when the browser leaves, or the server is about to stop."""
+    waits = [asyncio.ensure_future(_left(receive)), asyncio.ensure_future(stopping.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 async def _left(receive: Receive) -> None:

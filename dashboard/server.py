@@ -24,9 +24,9 @@ def run(settings: DashboardSettings) -> None:
 
 
 async def _serve(settings: DashboardSettings) -> None:
-    reading = Reading(settings.clickhouse)
+    reading, stopping = Reading(settings.clickhouse), asyncio.Event()
     server = Server(
-        create_app(settings, reading),
+        create_app(settings, reading, stopping),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGINL,
@@ -34,9 +34,14 @@ async def _serve(settings: DashboardSettings) -> None:
         websockets=False,
         log_enabled=False,
     )
+
+    def stop() -> None:
+        stopping.set()
+        server.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     _log.info("live page: http://%s:%d/", settings.host, settings.port)
     await server.serve()
     reading.pool.shutdown(wait=False, cancel_futures=True)

@@ -53,7 +53,8 @@ class Told:
 class Site:
     def __init__(self, **settings: Any) -> None:
         self.told = Told()
-        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told))
+        self.stopping = asyncio.Event()
+        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told), self.stopping)
 
     def ask(
         self,
@@ -195,3 +196,22 @@ def test_changes_are_sent_once_and_again_after_an_interruption() -> None:
 def test_only_so_many_pages_are_kept_up_to_date() -> None:
     site = Site(most_streams=0)
     assert site.ask("/events").status == 503
+
+
+def test_a_server_that_stops_ends_its_streams() -> None:
+    site = Site(refresh_seconds=60)
+
+    async def look() -> None:
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            if b"details" in message.get("body", b""):
+                site.stopping.set()
+
+        headers = [(b"host", b"localhost")]
+        scope = {"type": "http", "path": "/events", "method": "GET", "query_string": b"", "headers": headers}
+        # As long as the stream would otherwise sleep.
+        await asyncio.wait_for(site.app(scope, receive, send), 30)
+
+    asyncio.run(look())
