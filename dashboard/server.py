@@ -34,12 +34,12 @@ async def _serve(settings: DashboardSettings) -> None:
         websockets=False,
         log_enabled=False,
     )
+    loop = asyncio.get_running_loop()
 
     def stop() -> None:
         stopping.set()
-        server.stop()
+        loop.call_soon(server.stop)
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     _log.info("live page: http://%s:%d/", settings.host, settings.port)
