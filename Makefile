@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := schemas streams sinks collector simulator deploy
+PACKAGES := schemas streams sinks collector dashboard simulator deploy
 EVENTS ?= 100000
 
 # An environment of the caller's must not leak into ours.

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
 from deploy.offline_commands import rewind, rollup
@@ -119,6 +120,16 @@ def worker(values: dict[str, Any]) -> None:
     from deploy.worker import run_worker
 
     sys.exit(run_worker(worker_settings(_with_metrics(values)), clickhouse_settings(values)))
+
+
+@funnel.command()
+@click.pass_obj
+def dashboard(values: dict[str, Any]) -> None:
+    """Serve the live page until SIGTERM."""
+    from dashboard.server import run
+    from deploy.settings import dashboard_settings
+
+    run(dashboard_settings(values))
 
 
 @funnel.command()
@@ -235,6 +246,7 @@ funnel.add_command(rejects)
 funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
+funnel.add_command(costs)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")

@@ -6,7 +6,7 @@ Every variable is in `SETTINGS` with its type, default and meaning; an unknown o
 import ipaddress
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from collector.cors import check_origin
 from collector.links import load_links
 from collector.partners import load_partners
 from collector.settings import CollectorSettings
+from dashboard.settings import DashboardSettings
 from schemas.attribution import Models, default_models, load_models
 from schemas.remote import RegistrySettings, check_url
 from sinks.clickhouse.settings import ClickHouseSettings
@@ -229,6 +230,25 @@ SETTINGS: tuple[Setting, ...] = (
     _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
     _file("attribution_file", "JSON file of attribution models; empty: those that come with funnel."),
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
+    _text(
+        "dashboard_host",
+        "127.0.0.1",
+        "Address that the live page listens on; any but loopback needs a password.",
+    ),
+    _port("dashboard_port", 8090, "Port of the live page."),
+    _text("dashboard_password", "", "Password of the live page; empty: none is asked for.", secret=True),
+    _flag(
+        "dashboard_cookie_secure",
+        True,
+        "Whether its cookie needs HTTPS, which a proxy in front has to speak.",
+    ),
+    _text(
+        "dashboard_clickhouse_user",
+        "",
+        "Read-only user that it asks ClickHouse as; empty: as clickhouse_user.",
+    ),
+    _text("dashboard_clickhouse_password", "", "That user's password.", secret=True),
+    _seconds("dashboard_silent_seconds", 300.0, "After how long without events the live page says so."),
     _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
     _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
     _flag(
@@ -319,6 +339,25 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         spool_max_bytes=values["spool_max_bytes"],
         registry=registry_settings(values),
     )
+
+
+def dashboard_settings(values: Mapping[str, Any]) -> DashboardSettings:
+    """Return what the live page can be told. Raises SettingsError where it would be open to others."""
+    clickhouse = clickhouse_settings(values)
+    if values["dashboard_clickhouse_user"]:
+        user, password = values["dashboard_clickhouse_user"], values["dashboard_clickhouse_password"]
+        clickhouse = replace(clickhouse, user=user, password=password)
+    try:
+        return DashboardSettings(
+            host=values["dashboard_host"],
+            port=values["dashboard_port"],
+            password=values["dashboard_password"],
+            clickhouse=clickhouse,
+            cookie_secure=values["dashboard_cookie_secure"],
+            silent_seconds=values["dashboard_silent_seconds"],
+        )
+    except ValueError as error:
+        raise SettingsError("FUNNEL_DASHBOARD_PASSWORD", str(error)) from None
 
 
 def registry_settings(values: Mapping[str, Any]) -> RegistrySettings:

@@ -66,6 +66,7 @@ def show_funnel(console: Console, values: Mapping[str, Any]) -> None:
 def show_addresses(console: Console, stack: Stack, values: Mapping[str, Any]) -> None:
     """Print where the parts of a running stack can be reached. Secrets are named by file, never shown."""
     table = Table("what", "where", title="Where to look")
+    table.add_row("live page", stack.dashboard_url)
     table.add_row("collector", stack.collector_url)
     for name, address in stack.metrics.items():
         table.add_row(f"metrics of {name}", address)

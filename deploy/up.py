@@ -36,12 +36,20 @@ def up(
     directory = Path(values["data_dir"]).resolve()
     port = _port("port", "the collector", values, environ, console)
     http_port = _port("clickhouse_http_port", "ClickHouse's HTTP interface", values, environ, console)
-    stack = Stack(directory, _inherited(environ), port=port, clickhouse_http_port=http_port)
+    page_port = _port("dashboard_port", "the live page", values, environ, console)
+    stack = Stack(
+        directory,
+        _inherited(environ),
+        port=port,
+        dashboard_port=page_port,
+        clickhouse_http_port=http_port,
+    )
     try:
         settings = _start(stack, console)
         with written_down(directory, _variables(stack), list(stack.metrics.values())):
             problems = _exercise(stack, settings, console, exercise)
             show_addresses(console, stack, settings)
+            console.print(f"live page: {stack.dashboard_url}", highlight=False, soft_wrap=True)
             # Last, too: whoever sees the end of a log only sees why it failed.
             for problem in problems:
                 console.print(
@@ -99,6 +107,7 @@ def _start(stack: Stack, console: Console) -> dict[str, Any]:
     with console.status("starting collector and worker"):
         stack.start_collector()
         stack.start_worker()
+        stack.start_dashboard()
     console.print("collector and worker: ready")
     return settings
 

@@ -40,12 +40,14 @@ class Stack:
     directory: Path
     environ: Mapping[str, str]
     port: int = 0
+    dashboard_port: int = 0
     clickhouse_port: int = 0
     clickhouse_http_port: int = 0
     make_broker: Callable[[Path], LocalBroker] = Broker
     processes: dict[str, Process] = field(default_factory=dict)
     broker: LocalBroker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
+    dashboard: Child | None = None
     clickhouse_metrics: str = ""
     pids: dict[str, int] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -96,6 +98,10 @@ class Stack:
             "TLS_KEY": "",
             "HOST": "127.0.0.1",
             "PORT": str(self.port or free_port()),
+            "DASHBOARD_HOST": "127.0.0.1",
+            "DASHBOARD_PORT": str(self.dashboard_port or free_port()),
+            "DASHBOARD_CLICKHOUSE_USER": READER,
+            "DASHBOARD_CLICKHOUSE_PASSWORD": known["clickhouse_reader_password"],
             "DATA_DIR": str(self.directory),
         }
         if PREFIX + "LINKS_FILE" not in self.environ:
@@ -160,6 +166,20 @@ class Stack:
         return self.start(name, "worker", owns_partitions, **more)
 
     @property
+    def dashboard_url(self) -> str:
+        """Where the live page is."""
+        return f"http://127.0.0.1:{self._settings['DASHBOARD_PORT']}/"
+
+    def start_dashboard(self, **more: str) -> Child:
+        """Start the live page. Raises ChildFailed."""
+        command = [sys.executable, "-m", "deploy.cli", "dashboard"]
+        log = self.directory / "logs" / "dashboard.log"
+        child = self.dashboard = Child("the live page", command, log, self.settings(**more))
+        self._open.callback(child.stop)
+        child.start(lambda: answers(self.dashboard_url + "healthz"), READY_SECONDS)
+        return child
+
+    @property
     def metrics(self) -> dict[str, str]:
         """Where the metrics of each part are, by its name; the broker has none."""
         return {"clickhouse": self.clickhouse_metrics} | {
@@ -175,6 +195,8 @@ class Stack:
         parts += [
             (process.child.name, process.child.pid, process.child.log) for process in self.processes.values()
         ]
+        if self.dashboard is not None:
+            parts.append((self.dashboard.name, self.dashboard.pid, self.dashboard.log))
         for name, pid, log in parts:
             if pid is None:
                 raise ChildFailed(name, "has ended", None, log)

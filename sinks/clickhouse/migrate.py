@@ -89,7 +89,7 @@ def placeholders(settings: ClickHouseSettings) -> dict[str, str]:
     replicated = "('/clickhouse/tables/{uuid}/{shard}', '{replica}')"
     engines = {
         name: f"Replicated{name}{replicated}" if settings.replicated else name
-        for name in ("MergeTree", "AggregatingMergeTree")
+        for name in ("MergeTree", "AggregatingMergeTree", "ReplacingMergeTree")
     }
     return {
         **engines,

@@ -25,9 +25,9 @@ def required_node() -> str:
     return node
 
 
-def node_modules() -> Path:
-    """Return a folder in which `@clickhouse/client` can be imported: whole, or not there yet."""
-    lock = (FOLDER / "package-lock.json").read_bytes()
+def node_modules(project: Path = FOLDER) -> Path:
+    """Return a folder in which what ``project`` needs (`@clickhouse/client`) can be imported: whole, or not there yet."""
+    lock = (project / "package-lock.json").read_bytes()
     folder = CACHE / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "node.lock").open("w") as handle:
@@ -37,7 +37,7 @@ def node_modules() -> Path:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             for name in FILES:
-                shutil.copy(FOLDER / name, partial)
+                shutil.copy(project / name, partial)
             subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=partial, check=True)
             partial.rename(folder)
     return folder

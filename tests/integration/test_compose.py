@@ -208,7 +208,7 @@ def test_the_context_leaves_out_all_but_what_is_installed() -> None:
     assert kept == {"pyproject.toml", "README.md", "LICENSE", *PACKAGES}
 
 
-PACKAGES = ("collector", "deploy", "schemas", "simulator", "sinks", "streams")
+PACKAGES = ("collector", "dashboard", "deploy", "schemas", "simulator", "sinks", "streams")
 
 
 def read_only_prefix() -> list[str]:

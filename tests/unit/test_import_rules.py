@@ -8,15 +8,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("schemas", "streams", "sinks", "collector", "dashboard", "simulator", "deploy", "benchmarks", "tests")
-PRODUCT = ("schemas", "streams", "sinks", "collector", "simulator", "deploy")
+PRODUCT = ("schemas", "streams", "sinks", "collector", "dashboard", "simulator", "deploy")
 
 MAY_IMPORT = {
     "schemas": set[str](),
     "streams": {"schemas", "sinks"},
     "sinks": {"schemas"},
     "collector": {"schemas"},
+    "dashboard": {"schemas", "sinks"},
     "simulator": {"schemas"},
-    "deploy": {"schemas", "streams", "sinks", "collector", "simulator"},
+    "deploy": {"schemas", "streams", "sinks", "collector", "dashboard", "simulator"},
 }
 """What each package may import besides itself."""
 
@@ -31,6 +32,7 @@ HOMES = {
     ("sinks", "clickhouse_driver"): {"sinks/clickhouse/client.py"},
     ("collector", "confluent_kafka"): {"collector/kafka.py"},
     ("collector", "granian"): {"collector/server.py"},
+    ("dashboard", "granian"): {"dashboard/server.py"},
     ("simulator", "confluent_kafka"): {"simulator/kafka.py"},
     ("simulator", "ua_parser"): {"simulator/oracle/enrich.py"},
     ("simulator", "crawleruseragents"): {"simulator/oracle/enrich.py"},

@@ -1,0 +1,1 @@
+"""The live page: what the rollups hold, as people look at it."""

@@ -1,0 +1,56 @@
+"""The live page as a process: granian around the application."""
+
+import asyncio
+import logging
+import signal
+import socket
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from dashboard.app import create_app
+from dashboard.reading import Reading
+from dashboard.settings import DashboardSettings
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: DashboardSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError naming the address where it cannot be bound."""
+    _check_address(settings.host, settings.port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: DashboardSettings) -> None:
+    reading, stopping = Reading(settings.clickhouse), asyncio.Event()
+    server = Server(
+        create_app(settings, reading, stopping),
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        loop.call_soon(server.stop)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    _log.info("live page: http://%s:%d/", settings.host, settings.port)
+    await server.serve()
+    reading.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Say beforehand what granian would say with a stack trace of its own and without the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
