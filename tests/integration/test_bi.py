@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.costs import read_costs
 from deploy.settings import clickhouse_settings
 from deploy.show import curl_line
 from sinks.clickhouse.client import connect
@@ -52,8 +53,13 @@ def here(running: Running, text: str) -> str:
 
 
 def test_the_page_has_examples() -> None:
-    assert [len(examples(name)) for name in ("sh", "python", "js")] == [2, 2, 1]
-    assert len(BLOCKS) == 5
+    assert [len(examples(name)) for name in ("sh", "python", "js", "csv")] == [2, 2, 1, 1]
+    assert len(BLOCKS) == 6
+
+
+def test_the_costs_are_read() -> None:
+    [cost] = read_costs(examples("csv")[0].splitlines())
+    assert (cost.campaign, cost.currency) == ("spring", "EUR")
 
 
 def testcurl_line(stack: Running) -> None:

@@ -30,7 +30,7 @@ from sinks.clickhouse.removing import remove, wait_for_removals
 from sinks.clickhouse.rewind import beyond, cuts, flushes_since, late_forwards
 from sinks.clickhouse.rollup import derive
 from streams.assignment import Assignment, Assignments
-from streams.broker import Hop
+from streams.broker import Cluster, Hop
 from streams.flushing import Flusher
 from streams.settings import DAY_MS, WorkerSettings
 from streams.steps.batch import RawBatch
@@ -45,6 +45,7 @@ NOW = 1_790_000_000_000
 HOUR = 3_600_000
 LINES = [(topic, number) for topic in TOPICS for number in range(PARTITIONS)]
 SOURCES = {line: source_name(CLUSTER, line) for line in LINES}
+WHOLE = Cluster(CLUSTER, dict.fromkeys(TOPICS, PARTITIONS), {})
 NUMBERS = {number: [SOURCES[topic, number] for topic in TOPICS] for number in range(PARTITIONS)}
 
 
@@ -89,8 +90,7 @@ class World:
             self.journal,
             History(connection),
             Lookups.open("", ""),
-            CLUSTER,
-            PARTITIONS,
+            lambda: WHOLE,
             metrics,
         )
         self.flusher = Flusher(self.journal, self.kafka, metrics, self.clock)  # type: ignore[arg-type]
