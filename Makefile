@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas streams sinks collector dashboard simulator deploy
 EVENTS ?= 100000
+# More processes than cores: most tests wait for servers that start. The tests of one file share theirs.
+JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 # An environment of the caller's must not leak into ours.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
@@ -33,13 +36,13 @@ run: $(STAMP) ## Start everything embedded, send simulated events, verify, show 
 	@$(BIN)/funnel up --events $(EVENTS) --verify
 
 test: $(STAMP) ## Run all tests that need no Java and no browser
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 kafka: $(STAMP) ## Run the tests that need Apache Kafka: Java 17 and mvn on the PATH, or FUNNEL_TEST_KAFKA
-	@$(BIN)/python -m pytest -m apache
+	@$(PYTEST) -m apache
 
 browser: $(STAMP) ## Run the tests that need a browser: Chromium on the PATH
-	@$(BIN)/python -m pytest tests/browser
+	@$(PYTEST) tests/browser
 
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .

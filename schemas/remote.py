@@ -126,7 +126,9 @@ def registered(settings: RegistrySettings, topics: Sequence[str]) -> dict[str, i
 
     registry = SchemaRegistry(settings)
     patiently = Retrying(
-        retry=retry_if_exception_type(RegistryAway), wait=wait_exponential_jitter(0.2, 5.0), before_sleep=note
+        retry=retry_if_exception_type(RegistryAway),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+        before_sleep=note,
     )
     try:
         return {topic: patiently(registry.register, topic) for topic in topics}

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def patiently(
     error: type[Exception], operation: str, give_up: threading.Event, metrics: WorkerMetrics
 ) -> Retrying:
-    """Return a caller that repeats a call while it raises ``error``, at most 5 s apart; RetryError once ``give_up`` is set."""
+    """Return a caller that repeats a call while it raises ``error``, at most 1 s apart; RetryError once ``give_up`` is set."""
 
     def note(state: RetryCallState) -> None:
         metrics.retries.labels(operation=operation).inc()
@@ -22,7 +22,7 @@ def patiently(
 
     return Retrying(
         retry=retry_if_exception_type(error),
-        wait=wait_exponential_jitter(initial=0.1, max=5.0),
+        wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
         stop=stop_when_event_set(give_up),
         before_sleep=note,
     )

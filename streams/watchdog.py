@@ -1,7 +1,7 @@
 """A worker that makes no progress while its log grows ends itself: a dead consumer can look alive for days.
 
 It has a thread and a Kafka client of its own, so it also notices an event loop that hangs. Waiting for ClickHouse or Kafka to come back is
-no standstill: each attempt counts as a sign of life.
+no standstill: each attempt counts as a sign of life, and attempts are at most a second apart (streams/patience.py).
 """
 
 import logging
