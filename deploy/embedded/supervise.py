@@ -1,8 +1,11 @@
 """Child processes that we start, wait for, stop by their own handle, and that never outlive us."""
 
+import contextlib
+import errno
 import functools
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -133,10 +136,17 @@ def _launcher() -> Launcher:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on right now. Raises OSError if there is none.
+
+    It lies below those that systems give to outgoing connections: one of them could take the port before the server does.
+    """
+    chance = random.SystemRandom()
+    for _ in range(1_000):
+        port = chance.randrange(10_240, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port on {host}")
 
 
 def tail(log: Path) -> str:
