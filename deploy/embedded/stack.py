@@ -201,6 +201,10 @@ class Stack:
             if pid is None:
                 raise ChildFailed(name, "has ended", None, log)
 
+    def on_stop(self, stop: Callable[[], object]) -> None:
+        """Have ``stop`` called before what was started earlier is stopped."""
+        self._open.callback(stop)
+
     def stop(self) -> None:
         """Stop everything, in the reverse order of starting."""
         self._open.close()
