@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenacity import RetryError
 
@@ -26,12 +26,13 @@ from streams.cold import Cold
 from streams.errors import LogLossError, OwnershipLost, RollupAheadError
 from streams.patience import patiently
 from streams.process import Processor
+from streams.refusing import DataRefused
 from streams.resolving import Resolver
 from streams.restore import restore
 from streams.settings import WorkerSettings
 from streams.sources import name_sources
 from streams.steps.enrich import Lookups
-from streams.unit import Line, Lines
+from streams.unit import Line, Lines, Outcome, Unit
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class Assignment:
     def covers(self, bounds: Mapping[Line, tuple[int, int]]) -> bool:
         """Return whether this is the assignment of exactly these lines."""
         return self.sources.keys() == bounds.keys()
+
+    def process(self, unit: Unit) -> tuple[Processor, Outcome]:
+        """Process ``unit``; tell by what, since `Assignments.redo` changes it. For the processing thread."""
+        return self.processor, self.processor.process(unit)
 
     def abandon(self) -> None:
         """Tell whatever still works on it to stop: after a revocation nothing is retried."""
@@ -104,6 +109,27 @@ class Assignments:
         cold = Cold(self.history, partitions, patience, impressions)
         processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
         return Assignment(token, sources, Lines(next_offset), processor, self.journal.newest_ingestion(names))
+
+    def redo(self, assignment: Assignment, unit: Unit, error: DataRefused) -> Outcome:
+        """Process ``unit``, which ``error`` has kept from landing, once more: from the state that the journal has, with the bad records as rejects.
+
+        Raises what ClickHouse said where they are rejects already, and OwnershipLost once the assignment is abandoned.
+        """
+        former = assignment.processor
+        refused = {line: dict(known) for line, known in former.refused.items()}
+        for line, reasons in error.records.items():
+            refused.setdefault(line, {}).update(reasons)
+        if refused == former.refused:
+            raise error.refused
+        log.warning("rejecting records: %s", error)
+        numbers = sorted(former.states)
+        patience = patiently(Unavailable, "restore", assignment.abandoned, self.metrics)
+        try:
+            states = patience(restore, self.history, self.settings, numbers, former.partitions)
+        except RetryError as gone:
+            raise OwnershipLost("abandoned while restoring") from gone
+        assignment.processor = replace(former, states=states, refused=refused)
+        return assignment.processor.process(unit.again())
 
     def _check_rollups(self, sources: Sequence[str], fences: Mapping[str, int]) -> None:
         """Raise RollupAheadError where a rollup holds what the journal does not."""

@@ -10,13 +10,16 @@ import polars as pl
 from tenacity import RetryError
 
 from schemas.metrics import WorkerMetrics
-from sinks.clickhouse.errors import NotOwner, Unavailable
+from sinks.clickhouse.errors import NotOwner, Refused, Unavailable
 from sinks.clickhouse.journal import Journal
+from sinks.clickhouse.pack import Block
+from sinks.clickhouse.trial import Trial
 from streams.assignment import Assignment
 from streams.broker import HopError, HopSender
 from streams.errors import OwnershipLost
 from streams.patience import patiently
-from streams.unit import Outcome
+from streams.refusing import DataRefused, refused_records
+from streams.unit import Line, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ class Flusher:
         self._now_ms = now_ms
 
     def land(self, assignment: Assignment, outcome: Outcome) -> None:
-        """Return when every row of ``outcome`` is in the journal. Raises OwnershipLost where that can never be.
+        """Return when every row of ``outcome`` is in the journal. Raises OwnershipLost where that can never be, and
+        DataRefused where ClickHouse refuses rows of some records: nothing landed then. What else it refuses is raised as it is.
 
         While Kafka or ClickHouse is away it waits, for as long as the assignment is ours.
         """
@@ -58,9 +62,18 @@ class Flusher:
             _ingested_at=pl.lit(assignment.ingested_at, dtype=pl.Int64),
             _owner=pl.lit(assignment.token, dtype=pl.UInt64),
         )
-        # The first pack asks the server for the table's columns.
-        block = self._retrying(assignment, Unavailable, "pack")(self._journal.pack, frame)
-        outcome.seconds["pack"] = time.thread_time() - started
+        try:
+            # The first pack asks the server for the table's columns.
+            block = self._retrying(assignment, Unavailable, "pack")(self._journal.pack, frame)
+            outcome.seconds["pack"] = time.thread_time() - started
+            self._insert_block(assignment, outcome, block)
+        except NotOwner:
+            raise
+        except Refused as error:
+            self._blame_records(assignment, frame, error)
+            raise
+
+    def _insert_block(self, assignment: Assignment, outcome: Outcome, block: Block) -> None:
         sources = {assignment.sources[line]: tally.last_offset for line, tally in outcome.tallies.items()}
         deduplication = uuid.uuid4().hex
         failed = False
@@ -74,6 +87,31 @@ class Flusher:
             self._journal.insert(block, deduplication, list(assignment.sources.values()), assignment.token)
 
         self._retrying(assignment, Unavailable, "insert")(attempt)
+
+    def _blame_records(self, assignment: Assignment, frame: pl.DataFrame, refused: Refused) -> None:
+        """Raise DataRefused if single records are what ClickHouse refuses. Nothing lands meanwhile."""
+
+        def search() -> dict[tuple[str, int], str]:
+            with Trial(self._journal) as trial:
+
+                def refusal(rows: pl.DataFrame) -> Refused | None:
+                    if assignment.abandoned.is_set():
+                        raise OwnershipLost("abandoned while looking for refused records")
+                    # A search may take longer than a standstill may: each step is a sign of life, as each attempt is.
+                    self._metrics.retries.labels(operation="trial").inc()
+                    error = trial.refusal(rows)
+                    if isinstance(error, NotOwner):
+                        raise error
+                    return error
+
+                return refused_records(frame, refusal)
+
+        lines = {source: line for line, source in assignment.sources.items()}
+        records: dict[Line, dict[int, str]] = {}
+        for (source, offset), reason in self._retrying(assignment, Unavailable, "trial")(search).items():
+            records.setdefault(lines[source], {})[offset] = reason
+        if records:
+            raise DataRefused(records, refused) from refused
 
     def _landed(self, assignment: Assignment, sources: dict[str, int]) -> bool:
         self._journal.kill_running(list(assignment.sources.values()))

@@ -16,9 +16,10 @@ from streams.errors import OwnershipLost
 from streams.fill import Fill, FlushPolicy
 from streams.flushing import Flusher
 from streams.observe import observe_flush, observe_state
+from streams.refusing import DataRefused
 from streams.settings import WorkerSettings
 from streams.steps.batch import RawBatch
-from streams.unit import Line, Outcome
+from streams.unit import Line, Outcome, Unit
 
 log = logging.getLogger(__name__)
 
@@ -108,10 +109,14 @@ class Pipeline:
         if unit is None:
             return
         loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(self._processing, current.processor.process, unit)
+        processor, outcome = await loop.run_in_executor(self._processing, current.process, unit)
         observe_state(self._metrics, current.processor.states)
         await self._landed()
-        self._flush = asyncio.create_task(self._land(current, outcome), name="flush")
+        if current.processor is not processor:
+            # The flush before was processed once more, and this one knew the state that it had the first time.
+            unit = unit.again()
+            _, outcome = await loop.run_in_executor(self._processing, current.process, unit)
+        self._flush = asyncio.create_task(self._land(current, unit, outcome), name="flush")
 
     async def _landed(self) -> None:
         """Wait for the flush in flight; raise what it raised."""
@@ -119,10 +124,9 @@ class Pipeline:
         if flush is not None:
             await flush
 
-    async def _land(self, current: Assignment, outcome: Outcome) -> None:
-        loop = asyncio.get_running_loop()
+    async def _land(self, current: Assignment, unit: Unit, outcome: Outcome) -> None:
         try:
-            await loop.run_in_executor(self._flushing, self._flusher.land, current, outcome)
+            outcome = await self._land_or_redo(current, unit, outcome)
         except OwnershipLost:
             if current is self._current:
                 raise
@@ -136,6 +140,18 @@ class Pipeline:
         )
         if self.commit is not None:
             await self.commit({line: tally.last_offset + 1 for line, tally in outcome.tallies.items()})
+
+    async def _land_or_redo(self, current: Assignment, unit: Unit, outcome: Outcome) -> Outcome:
+        """Return what has landed: without the records that ClickHouse refuses."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._flushing, self._flusher.land, current, outcome)
+                return outcome
+            except DataRefused as error:
+                outcome = await loop.run_in_executor(
+                    self._processing, self._assignments.redo, current, unit, error
+                )
 
     def close(self) -> None:
         """Stop the threads once what they do is done."""

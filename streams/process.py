@@ -6,7 +6,7 @@ Everything here is a function of the unit, the state in memory and the journal's
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -36,7 +36,7 @@ from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode
 from streams.steps.deduplicate import CONFLICT_REASON, counted, split
 from streams.steps.enrich import Lookups, enrich
-from streams.steps.rejects import attach_raw
+from streams.steps.rejects import REFUSED_REASON, attach_raw
 from streams.steps.route import partitions, routes, transaction_routes
 from streams.steps.validate import validate
 from streams.unit import Line, Outcome, Tally, Unit
@@ -53,6 +53,8 @@ class Processor:
     partitions: int
     cold: Cold | None = None
     resolver: Resolver | None = None
+    refused: Mapping[Line, Mapping[int, str]] = field(default_factory=dict)
+    """Offsets whose rows ClickHouse did not take, and what it says: they become rejects."""
 
     def process(self, unit: Unit) -> Outcome:
         """Turn ``unit`` into journal rows and hops. The state moves on at once."""
@@ -91,6 +93,7 @@ class _Run:
         with self.stage("validate"):
             frame, rejects = validate(topic, frame)
             self._reject(topic, raw, rejects)
+            frame = self._refuse(topic, raw, frame)
             frame = self._with_route(topic, frame)
             frame = self._forward(topic, raw, frame)
         self._note_time(raw)
@@ -234,6 +237,18 @@ class _Run:
         if "occurred_at" not in rejects.columns:
             rejects = rejects.with_columns(occurred_at=pl.col("_record_time"))
         self.tail.append(self._journaled(topic, rejects, kind="reject"))
+
+    def _refuse(self, topic: str, raw: RawBatch, frame: pl.DataFrame) -> pl.DataFrame:
+        """Reject the records that ClickHouse did not take."""
+        for number in frame["_partition"].unique() if self.processor.refused else ():
+            reasons = self.processor.refused.get((topic, number), {})
+            hit = (pl.col("_partition") == number) & pl.col("_offset").is_in(list(reasons))
+            columns = ["_partition", "_offset", "_record_time", "_row", "event_hi", "event_lo", "occurred_at"]
+            detail = pl.col("_offset").replace_strict(reasons, default="", return_dtype=pl.String)
+            rejects = frame.filter(hit).select(columns)
+            self._reject(topic, raw, rejects.with_columns(reason=pl.lit(REFUSED_REASON), detail=detail))
+            frame = frame.filter(~hit)
+        return frame
 
     def _conflicts(self, topic: str, raw: RawBatch, conflicts: pl.DataFrame) -> None:
         if conflicts.height:

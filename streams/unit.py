@@ -42,6 +42,14 @@ class Unit:
     batches: dict[str, list[RawBatch]]
     tallies: dict[Line, Tally]
 
+    def again(self) -> "Unit":
+        """Return the same batches with tallies as they were before they were processed."""
+        fresh = {
+            line: Tally(tally.first_offset, tally.last_offset, tally.last_time, tally.received)
+            for line, tally in self.tallies.items()
+        }
+        return Unit(self.batches, fresh)
+
     @property
     def rows(self) -> int:
         """Records received."""

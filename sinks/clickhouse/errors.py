@@ -3,7 +3,8 @@
 ClickHouseError
 ├── Unavailable     no connection, or the outcome is unknown: try again once the fence has been read
 └── Refused         the server said no; trying the same again is of no use
-    └── NotOwner    the rows' owner token is not the newest of their source
+    ├── NotOwner    the rows' owner token is not the newest of their source
+    └── Unpackable  a value is none of its column's type: nothing was sent
 ModelChanged        a version of an attribution model is registered with other settings
 MigrationError      the migrations applied are not the migrations at hand
 """
@@ -55,6 +56,13 @@ class Refused(ClickHouseError):
 
 class NotOwner(Refused):
     """Another worker has taken over a source of these rows. Nothing of them landed."""
+
+
+class Unpackable(Refused):
+    """A value does not fit its column. ``cause`` is only named: its text may hold the value."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(0, f"a value does not fit its column: {type(cause).__name__}")
 
 
 class MigrationError(Exception):

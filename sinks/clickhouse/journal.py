@@ -9,6 +9,7 @@ import polars as pl
 
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.columns import Column
+from sinks.clickhouse.errors import Unpackable
 from sinks.clickhouse.owners import running_comment, stop_running, write_owners
 from sinks.clickhouse.pack import Block, pack_block
 from sinks.clickhouse.sql import literal, literals
@@ -37,11 +38,15 @@ class Journal:
         return self._columns
 
     def pack(self, frame: pl.DataFrame) -> Block:
-        """Pack the rows of one flush (see `pack_block`): one owner, one time of ingestion."""
+        """Pack the rows of one flush (see `pack_block`): one owner, one time of ingestion. Raises Unpackable, too."""
         assert 0 < frame.height < BLOCK_ROWS, f"a flush of {frame.height} rows is not one block"
         for name in ("_ingested_at", "_owner"):
             assert frame[name].null_count() == 0 and frame[name].n_unique() == 1, f"a flush has one {name}"
-        return pack_block(frame, self.columns)
+        columns = self.columns
+        try:
+            return pack_block(frame, columns)
+        except (pl.exceptions.PolarsError, KeyError, ValueError, OverflowError) as error:
+            raise Unpackable(error) from error
 
     def insert(self, block: Block, deduplication: str, sources: Sequence[str], token: int) -> None:
         """Land ``block`` as a whole. The same ``deduplication`` token lands once, however often it is sent.

@@ -8,6 +8,7 @@ import polars as pl
 
 from streams.steps.batch import RawBatch
 
+REFUSED_REASON = "refused"
 REASON_SCHEMA = {"reason": pl.String, "detail": pl.String, "event_id": pl.String}
 
 
