@@ -228,6 +228,7 @@ SETTINGS: tuple[Setting, ...] = (
     _number("flush_ms", 500, "Milliseconds after its first record at which a flush is due.", 1),
     _number("dedup_window_hours", 24, "Within how many hours of record time an id is a duplicate.", 1),
     _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
+    _number("person_limit", 20, "Visitors that one person may have; with more, each stands for itself.", 1),
     _file("attribution_file", "JSON file of attribution models; empty: those that come with funnel."),
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
     _text(
@@ -417,6 +418,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         dedup_window_ms=values["dedup_window_hours"] * hour,
         hot_window_ms=values["hot_window_hours"] * hour,
         models=attribution_models(values),
+        person_limit=values["person_limit"],
         max_ids=values["max_ids"],
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],

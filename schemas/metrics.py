@@ -149,6 +149,7 @@ class WorkerMetrics:
     end_to_end_seconds: Histogram
     state_entries: Gauge
     state_bytes: Gauge
+    persons_apart: Gauge
     ids_forgotten_early: Gauge
     rebalances: Counter
     restore_seconds: Gauge
@@ -211,6 +212,10 @@ class WorkerMetrics:
             ),
             state_entries=gauge("state_entries", "Entries held in memory, by table.", "table"),
             state_bytes=gauge("state_bytes", "Bytes held in memory, by table.", "table"),
+            persons_apart=gauge(
+                "persons_apart",
+                "Visitors that are not joined because their person has too many (FUNNEL_PERSON_LIMIT): a shared device or a test address.",
+            ),
             ids_forgotten_early=gauge(
                 "ids_forgotten_early",
                 "Ids forgotten within the deduplication window because of the bound: above 0, duplicates may be counted.",

@@ -31,7 +31,7 @@ def generate(
     """
     run = secrets.token_hex(16) if run is None else run
     maker = Maker(
-        random.Random(f"content {seed}"), Identities(f"{seed} {run}"), mess, now_ms - span_ms, now_ms
+        random.Random(f"content {seed}"), Identities(f"{seed} {run}"), mess, now_ms - span_ms, now_ms, {}
     )
     kinds = cycle(violations(now_ms))
     done = 0

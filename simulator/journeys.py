@@ -1,6 +1,7 @@
 """Journeys: what one visitor does between the first impression and the last conversion."""
 
 import random
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ _CLICKS = 0.785
 _LEADS = 0.225
 _BUYS_AFTER_LEAD = 0.22
 _BUYS_AFTER_CLICK = 0.032
+_REMEMBERED = 200
 
 _VISITS = zipf_table(visits())
 _AGENTS = zipf_table(user_agents(), 0.9)
@@ -42,13 +44,14 @@ class Draft:
 
 
 class Maker(NamedTuple):
-    """What journeys are made of: draws, ids, the mess, and the days they may fill (ms UTC)."""
+    """What journeys are made of: draws, ids, the mess, the days they may fill (ms UTC), and hashes named lately."""
 
     chance: random.Random
     ids: Identities
     mess: Mess
     since: int
     now: int
+    known: dict[str, deque[str]]
 
 
 class Visitor(NamedTuple):
@@ -137,11 +140,33 @@ def _lead(maker: Maker, visitor: Visitor, visit: Visit, click: Record, at: int) 
     lead.record["lead_id"] = maker.ids.mint(visitor.route)
     lead.record["click_id"] = click["click_id"]
     lead.record["form"] = pick(maker.chance, FORMS)
-    lead.record["email_hash"] = maker.ids.event_id().replace("-", "") * 2
+    lead.record["email_hash"] = _email_hash(maker)
+    if maker.chance.random() < maker.mess.devices:
+        lead.record["phone_hash"] = _known(maker, "phone") or _fresh(maker, "phone")
     if maker.chance.random() < 0.4:
         lead.record["value"] = 500_000 * (1 + int(maker.chance.random() * 40))
         lead.record["currency"] = "EUR"
     return lead
+
+
+def _email_hash(maker: Maker) -> str:
+    if maker.chance.random() < maker.mess.shared:
+        return f"{int(maker.chance.random() * 2):064x}"
+    if maker.chance.random() < maker.mess.devices:
+        return _known(maker, "email") or _fresh(maker, "email")
+    return _fresh(maker, "email")
+
+
+def _known(maker: Maker, kind: str) -> str:
+    """Return a hash that somebody named lately, empty where nobody has."""
+    known = maker.known.get(kind, ())
+    return pick(maker.chance, known) if known else ""
+
+
+def _fresh(maker: Maker, kind: str) -> str:
+    fresh = maker.ids.event_id().replace("-", "") * 2
+    maker.known.setdefault(kind, deque(maxlen=_REMEMBERED)).append(fresh)
+    return fresh
 
 
 def _touch(maker: Maker, kind: str, visitor: Visitor, visit: Visit, landing: str, at: int) -> Draft:

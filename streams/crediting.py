@@ -1,6 +1,6 @@
 """Crediting: requests taken, touches that concern them, and the signed credit rows that follow (docs/rules.md, section 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.attribution import TOUCH_KINDS, Models, longest_lookback
+from schemas.ids import route_of
+from streams.requesting import Wish
 from streams.rows import Trigger, credit_frame
 from streams.state.credits import COLUMNS, Columns
 from streams.state.hashing import string_hashes
@@ -26,6 +28,9 @@ _COLUMNS = (
     "moved",
     "event_hi",
     "event_lo",
+    "person",
+    "origin",
+    "step",
     *Claim._fields,
 )
 
@@ -46,8 +51,10 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
     found = []
     # A loop over rows: one conversion each, and few.
     for place, row in enumerate(frame.select(_COLUMNS).iter_rows()):
-        number, source, offset, record_time, route, revision, moved, high, low = row[:9]
-        claim = Claim(*row[9:])
+        number, source, offset, record_time, route, revision, moved, high, low, person, origin, step = row[
+            :12
+        ]
+        claim = Claim(*row[12:])
         request = Request(
             claim,
             (high << 64) | low,
@@ -57,8 +64,10 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
             leads[place],
             visitors[place],
             record_time,
+            origin,
+            step,
         )
-        key = claim.partner, claim.transaction_id, route
+        key = claim.partner, claim.transaction_id, route, person
         found.append((number, (source, offset, record_time), key, request))
     return found
 
@@ -66,14 +75,14 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
 def take_requests(
     states: Mapping[int, PartitionState], frame: pl.DataFrame
 ) -> tuple[npt.NDArray[np.int8], list[Hit]]:
-    """Let each request of ``frame`` stand that has a higher revision than the one that stands; the others are duplicates."""
+    """Let each request of ``frame`` stand that has a higher revision (then step) than the one that stands; the others are duplicates."""
     verdict = np.zeros(frame.height, dtype=np.int8)
     hits = []
     for place, (number, trigger, key, request) in enumerate(requests_of(frame)):
         requests = states[number].requests
         # As new as the newest record: it is not let go before the journal has it.
         request.seen_at = max(request.seen_at, states[number].newest)
-        if request.revision <= requests.known_revision(key):
+        if (request.revision, request.step) <= requests.known_revision(key):
             verdict[place] = 1
             continue
         requests.put(key, request)
@@ -81,14 +90,22 @@ def take_requests(
     return verdict, hits
 
 
-def credit(state: PartitionState, hits: Sequence[Hit]) -> pl.DataFrame | None:
+def credit(
+    state: PartitionState, hits: Sequence[Hit], onward: list[Wish] | None = None
+) -> pl.DataFrame | None:
     """Return the credit rows that ``hits`` of one partition lead to, None if nothing changes: what is no longer in force is negated, what is
-    new is issued, what stays is left alone."""
+    new is issued, what stays is left alone.
+
+    Requests whose visitor belongs to another are credited there: ``onward`` gets what `sent_on_hops` is to send.
+    """
     if not hits:
         return None
     triggers = {hit.key: Trigger(hit.trigger) for hit in hits}
     requests = [state.requests.by_key[key] for key in triggers]
-    wanted = _wanted(state, list(triggers), requests)
+    resolved = _resolve(state, list(triggers), requests)
+    if onward is not None:
+        onward += _sent_on(state, triggers, requests, resolved)
+    wanted = _wanted(state, requests, resolved)
     place, rows = held_rows(requests)
     held = {"place": place, **state.requests.credits.gather(rows)}
     signed = _difference(held, wanted)
@@ -108,11 +125,46 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
     resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    for place, key in enumerate(keys):
+        request = state.requests.by_key[key]
+        # What was sent before the fence follows from what is remembered of it.
+        if request.sent is None and place not in lost:
+            request.sent = _destination(state, request, resolved, place)
     return {keys[place][2] for place in lost}
 
 
+def _destination(
+    state: PartitionState, request: Request, resolved: "_Resolved", place: int
+) -> tuple[str, int, int]:
+    """Return to whom a request is to be sent on (empty: to nobody), with its revision and step."""
+    gone = resolved.elsewhere[place] and not request.moved
+    person = state.links.winners[state.links.text(int(resolved.visitors[place]))] if gone else ""
+    return person, request.revision, int(resolved.steps[place])
+
+
+def _sent_on(
+    state: PartitionState,
+    triggers: Mapping[RequestKey, Trigger],
+    requests: Sequence[Request],
+    resolved: "_Resolved",
+) -> Iterator[Wish]:
+    """Yield what is to be sent on, and taken back from where it was sent before."""
+    if not state.links.winners:
+        return
+    for place, (request, trigger) in enumerate(zip(requests, triggers.values(), strict=True)):
+        former, request.sent = request.sent or ("", 0, 0), _destination(state, request, resolved, place)
+        person, revision, step = request.sent
+        time = max(trigger[2], request.seen_at)
+        if former[0] not in ("", person):
+            yield (former[0], request.origin, revision, step, True, time, *request.claim)
+        if person and request.sent != former:
+            origin = request.origin or state.links.text(int(resolved.visitors[place]))
+            yield (person, origin, revision, step, False, time, *request.claim)
+
+
 class _Resolved(NamedTuple):
-    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to."""
+    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to;
+    the step of that, and whether that visitor belongs to another."""
 
     routes: npt.NDArray[np.uint32]
     until: npt.NDArray[np.int64]
@@ -120,6 +172,8 @@ class _Resolved(NamedTuple):
     leads: npt.NDArray[np.uint64]
     found: npt.NDArray[np.uint64]
     visitors: npt.NDArray[np.uint64]
+    steps: npt.NDArray[np.int64]
+    elsewhere: npt.NDArray[np.bool_]
 
 
 def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
@@ -130,27 +184,40 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    found = state.touches.visitors_of(routes, clicks, leads, until)
+    found, steps = state.touches.visitors_of(routes, clicks, leads, until)
     visitors = np.where(found == 0, named, found)
     state.requests.watch(
         (visitor, key)
         for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
         if not request.moved
     )
-    return _Resolved(routes, until, clicks, leads, found, visitors)
+    sent = np.array([bool(key[3]) for key in keys])
+    steps = np.where(sent, [request.step for request in requests], steps)
+    elsewhere = _elsewhere(state, keys, visitors)
+    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere)
 
 
-def _wanted(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> Columns:
+def _elsewhere(
+    state: PartitionState, keys: Sequence[RequestKey], visitors: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
+    """Return which requests come to a visitor that belongs to another one. Of visitors of other routes this partition cannot tell."""
+    elsewhere = state.links.belonging(visitors)
+    for place in np.flatnonzero(elsewhere).tolist():
+        elsewhere[place] = route_of(state.links.text(int(visitors[place]))) == keys[place][2]
+    return elsewhere
+
+
+def _wanted(state: PartitionState, requests: Sequence[Request], resolved: "_Resolved") -> Columns:
     """Return the credits that requests come to by all that is known now, those of one request (``place``) after those of the one before."""
-    resolved = _resolve(state, keys, requests)
     since = resolved.until - longest_lookback(state.models)
-    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until)
+    only = state.links.only(resolved.visitors, (request.origin for request in requests))
+    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until, only)
     values, payouts = (
         np.array([getattr(request.claim, name) for request in requests], dtype=np.int64)
         for name in ("value", "payout")
     )
     shares = attribute(journeys, values, payouts, state.models)
-    moved = np.array([request.moved for request in requests])
+    moved = resolved.elsewhere | np.array([request.moved for request in requests])
     order = np.argsort(shares.place, kind="stable")
     order = order[~moved[shares.place[order]]]
     model, place, row, weight, value, payout = (column[order] for column in shares)

@@ -13,7 +13,7 @@ from sinks.clickhouse.rollup import LIMIT, Rollup, derive
 from sinks.clickhouse.sql import literals
 
 Progress = Callable[[int], None]
-_OWN = ("impression", "click", "lead", "conversion", "request", "postback", "forward")
+_OWN = ("impression", "click", "lead", "conversion", "request", "postback", "link", "forward")
 
 
 def rebuild(

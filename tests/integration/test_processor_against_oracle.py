@@ -162,7 +162,6 @@ def assert_agrees(model: Rows, expected: Result) -> None:
         key = (
             row["partner"],
             row["transaction_id"],
-            row["route"],
             row["model"],
             row["model_version"],
             row["touch_kind"],
@@ -178,7 +177,6 @@ def assert_agrees(model: Rows, expected: Result) -> None:
         key = (
             credit.partner,
             credit.transaction_id,
-            credit.route,
             credit.model,
             credit.model_version,
             credit.touch_kind,
