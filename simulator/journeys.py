@@ -1,12 +1,12 @@
 """Journeys: what one visitor does between the first impression and the last conversion."""
 
 import random
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.ids import route_of
+from simulator.addresses import Addresses
 from simulator.blank import blank
 from simulator.catalog import BOTS, FORMS, Visit, user_agents, visits
 from simulator.chance import between, pick, zipf_table
@@ -25,7 +25,6 @@ _CLICKS = 0.785
 _LEADS = 0.225
 _BUYS_AFTER_LEAD = 0.22
 _BUYS_AFTER_CLICK = 0.032
-_REMEMBERED = 200
 
 _VISITS = zipf_table(visits())
 _AGENTS = zipf_table(user_agents(), 0.9)
@@ -44,14 +43,14 @@ class Draft:
 
 
 class Maker(NamedTuple):
-    """What journeys are made of: draws, ids, the mess, the days they may fill (ms UTC), and hashes named lately."""
+    """What journeys are made of: draws, ids, the mess, the days they may fill (ms UTC), and addresses."""
 
     chance: random.Random
     ids: Identities
     mess: Mess
     since: int
     now: int
-    known: dict[str, deque[str]]
+    addresses: Addresses
 
 
 class Visitor(NamedTuple):
@@ -140,33 +139,13 @@ def _lead(maker: Maker, visitor: Visitor, visit: Visit, click: Record, at: int) 
     lead.record["lead_id"] = maker.ids.mint(visitor.route)
     lead.record["click_id"] = click["click_id"]
     lead.record["form"] = pick(maker.chance, FORMS)
-    lead.record["email_hash"] = _email_hash(maker)
-    if maker.chance.random() < maker.mess.devices:
-        lead.record["phone_hash"] = _known(maker, "phone") or _fresh(maker, "phone")
+    fresh = maker.ids.event_id().replace("-", "") * 2
+    lead.record["email_hash"] = maker.addresses.email(fresh)
+    lead.record["phone_hash"] = maker.addresses.phone(fresh[::-1])
     if maker.chance.random() < 0.4:
         lead.record["value"] = 500_000 * (1 + int(maker.chance.random() * 40))
         lead.record["currency"] = "EUR"
     return lead
-
-
-def _email_hash(maker: Maker) -> str:
-    if maker.chance.random() < maker.mess.shared:
-        return f"{int(maker.chance.random() * 2):064x}"
-    if maker.chance.random() < maker.mess.devices:
-        return _known(maker, "email") or _fresh(maker, "email")
-    return _fresh(maker, "email")
-
-
-def _known(maker: Maker, kind: str) -> str:
-    """Return a hash that somebody named lately, empty where nobody has."""
-    known = maker.known.get(kind, ())
-    return pick(maker.chance, known) if known else ""
-
-
-def _fresh(maker: Maker, kind: str) -> str:
-    fresh = maker.ids.event_id().replace("-", "") * 2
-    maker.known.setdefault(kind, deque(maxlen=_REMEMBERED)).append(fresh)
-    return fresh
 
 
 def _touch(maker: Maker, kind: str, visitor: Visitor, visit: Visit, landing: str, at: int) -> Draft:

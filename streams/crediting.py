@@ -14,7 +14,7 @@ from streams.rows import Trigger, credit_frame
 from streams.state.credits import COLUMNS, Columns
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
-from streams.state.requests import Claim, Request, RequestKey, held_rows
+from streams.state.requests import Claim, Request, RequestKey, Sending, held_rows
 from streams.state.touches import DIMENSIONS, route_code
 from streams.steps.attribute import NOBODY, UNATTRIBUTED, attribute
 
@@ -125,21 +125,13 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
     resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
-    for place, key in enumerate(keys):
-        request = state.requests.by_key[key]
-        # What was sent before the fence follows from what is remembered of it.
-        if request.sent is None and place not in lost:
-            request.sent = _destination(state, request, resolved, place)
+    if state.links.winners:
+        requests = [state.requests.by_key[key] for key in keys]
+        for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):
+            # What was sent before the fence follows from what is remembered of it.
+            if requests[place].sent is None and place not in lost:
+                requests[place].sent = sendings
     return {keys[place][2] for place in lost}
-
-
-def _destination(
-    state: PartitionState, request: Request, resolved: "_Resolved", place: int
-) -> tuple[str, int, int]:
-    """Return to whom a request is to be sent on (empty: to nobody), with its revision and step."""
-    gone = resolved.elsewhere[place] and not request.moved
-    person = state.links.winners[state.links.text(int(resolved.visitors[place]))] if gone else ""
-    return person, request.revision, int(resolved.steps[place])
 
 
 def _sent_on(
@@ -148,18 +140,42 @@ def _sent_on(
     requests: Sequence[Request],
     resolved: "_Resolved",
 ) -> Iterator[Wish]:
-    """Yield what is to be sent on, and taken back from where it was sent before."""
+    """Yield what is to be sent on of requests, as far as it was not."""
     if not state.links.winners:
         return
-    for place, (request, trigger) in enumerate(zip(requests, triggers.values(), strict=True)):
-        former, request.sent = request.sent or ("", 0, 0), _destination(state, request, resolved, place)
-        person, revision, step = request.sent
+    found = _sendings(state, list(triggers), requests, resolved)
+    for request, trigger, sendings in zip(requests, triggers.values(), found, strict=True):
+        new, request.sent = sendings - (request.sent or frozenset()), sendings
         time = max(trigger[2], request.seen_at)
-        if former[0] not in ("", person):
-            yield (former[0], request.origin, revision, step, True, time, *request.claim)
-        if person and request.sent != former:
-            origin = request.origin or state.links.text(int(resolved.visitors[place]))
-            yield (person, origin, revision, step, False, time, *request.claim)
+        for sending in sorted(new):
+            yield (*sending, time, *request.claim)
+
+
+def _sendings(
+    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], resolved: "_Resolved"
+) -> list[frozenset[Sending]]:
+    """Return what the owner of each request's visitor, and other owners that could have got it, are to be told.
+
+    What a request came to before depends on what was read first, and a crash forgets it: so all whom the ids it ever named lead to are told that
+    it is not theirs.
+    """
+    named = [(place, value) for place, request in enumerate(requests) for value in request.named]
+    values = np.array([value for _, value in named], dtype=np.uint64)
+    places = np.array([place for place, _ in named], dtype=np.int64)
+    led = state.touches.led_to(values)
+    visitors = np.concatenate((resolved.visitors, values, led.visitors))
+    places = np.concatenate((np.arange(len(requests)), places, places[led.places]))
+    told: list[dict[str, Sending]] = [{} for _ in requests]
+    for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
+        place, visitor = int(places[row]), state.links.text(int(visitors[row]))
+        if route_of(visitor) != keys[place][2]:
+            continue
+        request, owner = requests[place], state.links.winners[visitor]
+        ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
+        sending = (owner, request.origin or visitor, request.revision, int(resolved.steps[place]), not ours)
+        if ours or owner not in told[place]:
+            told[place][owner] = sending
+    return [frozenset(each.values()) for each in told]
 
 
 class _Resolved(NamedTuple):

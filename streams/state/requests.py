@@ -30,11 +30,15 @@ class Claim(NamedTuple):
     offer: str
 
 
+Sending = tuple[str, str, int, int, bool]
+"""To whom a request is sent on: person, origin, revision, step, and whether it is to be taken back there."""
+
+
 @dataclass(slots=True)
 class Request:
     """The newest request of a transaction on one route. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named; its credits in force
-    are the rows from ``start`` to below ``end`` of `Requests.credits`. ``origin``: the visitor it came to before it was sent on; ``sent``: to whom
-    it was sent on from here (empty: to nobody), with revision and step; None where that is not known yet."""
+    are the rows from ``start`` to below ``end`` of `Requests.credits`. ``origin``: the visitor it came to before it was sent on; ``sent``: what
+    was sent on of it from here, None where that is not known; ``former``: hashes that requests before it named."""
 
     claim: Claim
     request_id: int
@@ -46,9 +50,15 @@ class Request:
     seen_at: int
     origin: str = ""
     step: int = 0
-    sent: tuple[str, int, int] | None = None
+    sent: frozenset[Sending] | None = None
+    former: frozenset[int] = frozenset()
     start: int = 0
     end: int = 0
+
+    @property
+    def named(self) -> frozenset[int]:
+        """Hashes of all that this request or one before it named."""
+        return (self.former | {self.click, self.lead, self.visitor}) - {0}
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ class Requests:
         if former is not None:
             request.start, request.end = former.start, former.end
             request.sent = former.sent
+            request.former = former.named
         self.by_key[key] = request
         self.watch((value, key) for value in (request.click, request.lead, request.visitor))
 

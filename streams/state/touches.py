@@ -4,7 +4,7 @@ About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and le
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,13 @@ BY_LEAD, BY_CLICK = 1 << 43, 1 << 44
 """What a time in ms is taken from to make a step: a click counts for more than a lead, an earlier touch for more than a later one."""
 
 GATHERED = ("event_hi", "event_lo", "occurred_at", "kind", *DIMENSIONS, "bot")
+
+
+class Led(NamedTuple):
+    """``visitors[i]`` (a hash) is whom the id at ``places[i]`` of those asked for leads to."""
+
+    places: I64
+    visitors: U64
 
 
 def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
@@ -167,6 +174,12 @@ class Touches:
     def gather(self, rows: I64) -> dict[str, npt.NDArray[Any]]:
         """Return the columns of the touches in ``rows``; dimensions as numbers of `interned`."""
         return {name: self._columns[name][rows] for name in GATHERED}
+
+    def led_to(self, named: U64) -> Led:
+        """Return every visitor that a click or lead id among the hashes ``named`` leads to, whenever that was."""
+        found = [chains.find(named) for chains in (self._clicks, self._leads)]
+        places, rows = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        return Led(places, self._columns["visitor"][rows])
 
     def of_visitor(self, visitor: int) -> I64:
         """Return the rows of all touches of the visitor with that hash."""
