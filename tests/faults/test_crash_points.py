@@ -188,7 +188,7 @@ def live(world: World, fates: Sequence[Fate], late: bool) -> int:
     raise AssertionError("more crashes than fates")
 
 
-SMALL = items(11, 26)
+SMALL = items(11, 16)
 
 
 def points() -> int:
