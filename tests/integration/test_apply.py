@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from deploy.attribution import Application, apply_version, chosen
+from deploy.embedded.broker import Broker
 from deploy.offline import OfflineError
 from deploy.settings import attribution_models, read_settings
 from deploy.verification import compare_now
@@ -32,7 +33,7 @@ from sinks.clickhouse.history import History
 from sinks.clickhouse.owners import write_owners
 from sinks.clickhouse.rebuild import journaled_sources
 from streams.applying import missing_credits
-from tests.support import Running, drain, funnel
+from tests.support import MakeBroker, Running, drain, funnel
 
 FIRST = {"model": "linear", "version": 1, "rule": "linear", "lookback_hours": {"click": 720}}
 SECOND = FIRST | {
@@ -78,13 +79,19 @@ def assert_exact(running: Running) -> None:
 
 
 @pytest.fixture(scope="module")
+def make_broker() -> MakeBroker:
+    """One kind is enough: nothing here depends on what a broker is like."""
+    return Broker
+
+
+@pytest.fixture(scope="module")
 def running(running: Running) -> Running:
     """Conversions of before version 2, and of after it; no worker runs."""
     running.stack.processes["worker"].child.stop()
     credit_under(running, FIRST, PAYOUT)
-    work(running, 21, 1_500)
+    work(running, 21, 700)
     credit_under(running, FIRST, PAYOUT, SECOND)
-    work(running, 22, 500)
+    work(running, 22, 300)
     return running
 
 
@@ -159,7 +166,7 @@ def test_a_version_is_applied_to_what_was_before_it(
     lines = [line.split() for line in listed.stdout.splitlines() if "linear" in line]
     assert [line.count("yes") for line in lines] == [1, 2], listed.stdout
 
-    work(running, 23, 400)
+    work(running, 23, 200)
     assert_exact(running)
 
 

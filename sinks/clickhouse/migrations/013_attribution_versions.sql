@@ -13,7 +13,8 @@ FROM
 ) AS m
 INNER JOIN
 (
-    SELECT model, if(max(applied_at) > toDateTime64(0, 3, 'UTC'), argMax(model_version, applied_at), min(model_version)) AS version
+    SELECT model, if(max(applied_at) > toDateTime64(0, 3, 'UTC'), argMax(model_version, applied_at),
+        argMin(model_version, (registered_at, model_version))) AS version
     FROM ${database}.attribution_models
     GROUP BY model
 ) AS f ON f.model = m.model
