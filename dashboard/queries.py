@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dashboard.filters import DAY, METRICS, Filters
+from sinks.clickhouse.versions import in_force
 
 ROWS = 12
 """Of a table on the page."""
@@ -36,6 +37,7 @@ def _where(filters: Filters) -> str:
         "r._source = ''",
         "r.bucket >= toDateTime(%(start)s, 'UTC')",
         "r.bucket < toDateTime(%(end)s, 'UTC')",
+        in_force("r"),
     ]
     return " AND ".join(wanted)
 

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.attribution_commands import attribution
 from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
@@ -247,6 +248,7 @@ funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
 funnel.add_command(costs)
+funnel.add_command(attribution)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
