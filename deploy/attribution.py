@@ -112,7 +112,8 @@ class Application:
 
     def missing(self, part: int, parts: int) -> Iterator[pl.DataFrame]:
         """Yield the rows that are missing of a part of the routes."""
-        return missing_credits(History(self._connection), self._model, part, parts)
+        history, limit = History(self._connection), self._values["person_limit"]
+        return missing_credits(history, self._model, limit, part, parts)
 
     def stop_workers(self, members: Members) -> None:
         """Make sure that nobody else writes, and register the version. Raises OfflineError, ModelChanged."""

@@ -11,6 +11,8 @@ from schemas.attribution import Model, counts
 from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_touches
 from streams.crediting import Hit, credit, requests_of
+from streams.linking import restore_links
+from streams.state.links import Links
 from streams.state.partition import PartitionState
 
 ALL = -1
@@ -19,14 +21,18 @@ REQUESTS = 20_000
 """Conversions credited at a time."""
 
 
-def missing_credits(history: History, model: Model, part: int, parts: int) -> Iterator[pl.DataFrame]:
+def missing_credits(
+    history: History, model: Model, person_limit: int, part: int, parts: int
+) -> Iterator[pl.DataFrame]:
     """Yield the signed credit rows that ``model`` lacks for the conversions of one of ``parts`` parts of the routes.
 
+    ``person_limit``: visitors that one person may have. What is to be sent on was sent when it happened: nothing is here.
     Each row names the record of its credit request as its cause. Raises what `Connection` raises.
     """
-    state = PartitionState({}, (model,))
+    state = PartitionState({}, (model,), links=Links(person_limit))
     states = {part: state}
     put_touches(states, history.touches([part], parts, ALL, counts(state.models, "impression")))
+    restore_links(states, history.links([part], parts))
     requests, in_force = history.requests([part], parts, ALL)
     put_requests(states, requests, in_force)
     hits = [Hit(number, key, trigger) for number, trigger, key, _ in requests_of(requests)]

@@ -189,7 +189,7 @@ def test_a_worker_that_comes_back_meanwhile_ends_it(running: Running, journal: C
 def credits_of_one(journal: Connection) -> pl.DataFrame:
     """Credit rows that a version of other settings than the registered ones would issue."""
     model = Model("linear", 3, "linear", (("click", 720 * HOUR_MS),))
-    rows = next(missing_credits(History(journal), model, 0, 1))
+    rows = next(missing_credits(History(journal), model, 20, 0, 1))
     assert rows.height and (rows["sign"] == 1).all()
     return rows
 
