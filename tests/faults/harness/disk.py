@@ -25,13 +25,3 @@ class FullSpool:
         _bound(world.process("collector").child.pid, resource.RLIM_INFINITY)
         for proxy in world.kafka:
             proxy.mend()
-
-
-class FullClickHouse:
-    """ClickHouse's disk takes nothing that is larger than a few bytes."""
-
-    def begin(self, world: World, share: float) -> None:
-        _bound(world.running.stack.clickhouse.pid, BYTES)
-
-    def heal(self, world: World) -> None:
-        _bound(world.running.stack.clickhouse.pid, resource.RLIM_INFINITY)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from tests.faults.harness.data import HotKey, Poison, Renewed, Truncated, UnknownSchema
-from tests.faults.harness.disk import FullClickHouse, FullSpool
+from tests.faults.harness.disk import FullSpool
 from tests.faults.harness.storm import RebalanceStorm
 from tests.faults.harness.world import World
 from tests.proxy import Proxy
@@ -158,7 +158,6 @@ ANYWHERE: dict[str, Callable[[], Fault]] = {
     "clickhouse-paused": partial(Paused, "clickhouse"),
     "broker-paused": partial(Paused, "broker"),
     "disk-full-spool": FullSpool,
-    "disk-full-clickhouse": FullClickHouse,
     "clock-forth": partial(Stepped, 3600),
     "clock-back": partial(Stepped, -3600),
     "poison": Poison,

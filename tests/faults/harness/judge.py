@@ -16,8 +16,11 @@ from deploy.audit import OWN, audit
 from deploy.drained import NotDrained
 from deploy.settings import clickhouse_settings
 from deploy.verification import compare_now
+from simulator.kafka import KafkaFailed
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.errors import ClickHouseError
 from sinks.clickhouse.sql import literals
+from streams.broker import KafkaAway
 from tests.support import drain
 
 ACKNOWLEDGED = "acknowledged events kept"
@@ -50,9 +53,12 @@ def judge(values: Mapping[str, Any], acknowledged: Path) -> Verdict:
     verdict = Verdict()
     try:
         drain(dict(values), PATIENCE_SECONDS)
-    except NotDrained as error:
+    except (NotDrained, ClickHouseError) as error:
         verdict.found("wrong", 1, str(error))
-    look(values, acknowledged, verdict)
+    try:
+        look(values, acknowledged, verdict)
+    except (ClickHouseError, KafkaFailed, KafkaAway) as error:
+        verdict.found("wrong", 1, f"cannot be looked at: {error}")
     return verdict
 
 

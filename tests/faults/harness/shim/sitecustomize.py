@@ -7,18 +7,15 @@ from pathlib import Path
 _FILE = Path(os.environ["STEPPED_CLOCK"])
 _LOOK_SECONDS = 0.1
 _time, _time_ns = time.time, time.time_ns
-_known = (-1.0, 0)
+_known = {"looked": -_LOOK_SECONDS - 1.0, "offset": 0.0}
 
 
 def _offset() -> int:
     """Return the step in seconds, as it was at most _LOOK_SECONDS ago."""
-    global _known
-    looked, offset = _known
     now = time.monotonic()
-    if looked < 0 or now - looked > _LOOK_SECONDS:
-        offset = int(_FILE.read_text())
-        _known = now, offset
-    return offset
+    if now - _known["looked"] > _LOOK_SECONDS:
+        _known.update(looked=now, offset=float(_FILE.read_text()))
+    return int(_known["offset"])
 
 
 time.time = lambda: _time() + _offset()
