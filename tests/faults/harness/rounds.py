@@ -45,6 +45,7 @@ def play(
     ``progress`` is told how many more were sent.
     """
     client = _client(world, seed, events, path, duration(steps), progress)
+    before = _lines(path)
     client.start()
     restarts = world.restarts
     for step in steps:
@@ -55,8 +56,11 @@ def play(
         time.sleep(LOOK_SECONDS)
     verdict = _judged(world, client, path)
     verdict.found("wrong", int(failure), f"not recovered within {RECOVERY_SECONDS:.0f} s")
-    acknowledged = len(path.read_text().splitlines())
-    return Played(verdict, acknowledged, recovery, world.restarts - restarts, steps)
+    return Played(verdict, _lines(path) - before, recovery, world.restarts - restarts, steps)
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def _client(world: World, seed: int, events: int, path: Path, seconds: float, progress: Progress) -> Client:
