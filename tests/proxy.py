@@ -178,8 +178,6 @@ class _Link:
         """Pass on what the client sends. Raises ConnectionError when it ends."""
         while data := await source.read(CHUNK):
             await flows.wait()
-            if self._is_half_closed:
-                continue
             self._asked += len(data)
             await self._pass(data, self._to_server)
         raise ConnectionResetError
@@ -201,6 +199,8 @@ class _Link:
         left = self._trouble.cut_after
         if left is not None:
             self._trouble = replace(self._trouble, cut_after=max(0, left - len(data)))
+        if sink is self._to_server and self._is_half_closed:
+            return
         sink.write(data[:left])
         await sink.drain()
         if left is not None and len(data) >= left:
