@@ -129,7 +129,7 @@ def dashboard(values: dict[str, Any]) -> None:
     from dashboard.server import run
     from deploy.settings import dashboard_settings
 
-    run(dashboard_settings(values))
+    run(dashboard_settings(_with_metrics(values)))
 
 
 @funnel.command()

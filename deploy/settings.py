@@ -355,6 +355,8 @@ def dashboard_settings(values: Mapping[str, Any]) -> DashboardSettings:
             clickhouse=clickhouse,
             cookie_secure=values["dashboard_cookie_secure"],
             silent_seconds=values["dashboard_silent_seconds"],
+            metrics_host=values["metrics_host"],
+            metrics_port=values["metrics_port"],
         )
     except ValueError as error:
         raise SettingsError("FUNNEL_DASHBOARD_PASSWORD", str(error)) from None

@@ -47,7 +47,6 @@ class Stack:
     processes: dict[str, Process] = field(default_factory=dict)
     broker: LocalBroker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
-    dashboard: Child | None = None
     clickhouse_metrics: str = ""
     pids: dict[str, int] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -170,14 +169,9 @@ class Stack:
         """Where the live page is."""
         return f"http://127.0.0.1:{self._settings['DASHBOARD_PORT']}/"
 
-    def start_dashboard(self, **more: str) -> Child:
+    def start_dashboard(self, **more: str) -> Process:
         """Start the live page. Raises ChildFailed."""
-        command = [sys.executable, "-m", "deploy.cli", "dashboard"]
-        log = self.directory / "logs" / "dashboard.log"
-        child = self.dashboard = Child("the live page", command, log, self.settings(**more))
-        self._open.callback(child.stop)
-        child.start(lambda: answers(self.dashboard_url + "healthz"), READY_SECONDS)
-        return child
+        return self.start("dashboard", "dashboard", lambda _: answers(self.dashboard_url + "healthz"), **more)
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -195,8 +189,6 @@ class Stack:
         parts += [
             (process.child.name, process.child.pid, process.child.log) for process in self.processes.values()
         ]
-        if self.dashboard is not None:
-            parts.append((self.dashboard.name, self.dashboard.pid, self.dashboard.log))
         for name, pid, log in parts:
             if pid is None:
                 raise ChildFailed(name, "has ended", None, log)
