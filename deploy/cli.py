@@ -74,7 +74,10 @@ def _running(values: dict[str, Any]) -> Running:
 @funnel.command()
 @click.pass_obj
 def settings(values: dict[str, Any]) -> None:
-    """List every setting: variable, type, default, value where it is another, meaning."""
+    """List every setting: variable, type, default, value where it is another, meaning.
+
+    A secret may be in a file instead, which the variable's name with _FILE behind it names.
+    """
     table = Table("variable", "type", "default", "set to", "meaning", title="Settings")
     for setting in SETTINGS:
         value = values[setting.name]

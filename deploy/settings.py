@@ -23,6 +23,8 @@ from streams.settings import DAY_MS, WorkerSettings
 PREFIX = "FUNNEL_"
 TEST_PREFIX = "FUNNEL_TEST_"
 """Variables for the test suite; no process of the product looks at them."""
+FILE_SUFFIX = "_FILE"
+"""What a secret's variable ends in where it names a file that holds the secret, as systemd and orchestrators hand them over."""
 
 
 class SettingsError(ValueError):
@@ -261,7 +263,8 @@ SETTINGS: tuple[Setting, ...] = (
 
 def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return all settings by name. Raises SettingsError for an unknown or malformed variable."""
-    known = {setting.variable: setting for setting in SETTINGS}
+    known = {setting.variable for setting in SETTINGS}
+    known |= {setting.variable + FILE_SUFFIX for setting in SETTINGS if setting.secret}
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and not variable.startswith(TEST_PREFIX) and variable not in known:
             raise SettingsError(variable, "there is no such setting (see `funnel settings`)")
@@ -290,13 +293,29 @@ def _check_retention(values: Mapping[str, Any]) -> None:
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
-    text = environ.get(setting.variable, setting.default)
+    text = _given(setting, environ)
     try:
         return setting.parse(text)
     except ValueError as error:
         # A URL may carry a password, which is one thing that may be wrong with it.
         shown = "its value" if setting.secret or setting.kind == "URL" else repr(text)
         raise SettingsError(setting.variable, f"{shown} is not a {setting.kind}: {error}") from None
+
+
+def _given(setting: Setting, environ: Mapping[str, str]) -> str:
+    """Return a setting's text: the variable's, of a secret what is in the file that is named instead, or the default."""
+    pointer = setting.variable + FILE_SUFFIX
+    if not setting.secret or pointer not in environ:
+        return environ.get(setting.variable, setting.default)
+    if setting.variable in environ:
+        raise SettingsError(pointer, f"stands beside {setting.variable}: set one of them")
+    try:
+        text = Path(environ[pointer]).read_text("utf-8").removesuffix("\n")
+    except (OSError, ValueError) as error:
+        raise SettingsError(pointer, f"cannot be read: {error}") from None
+    if not text:
+        raise SettingsError(pointer, "is an empty file")
+    return text
 
 
 def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:

@@ -16,7 +16,7 @@ from deploy.embedded.clickhouse.access.users import READER
 from deploy.embedded.supervise import Child, ChildFailed, free_port
 from deploy.private import write_private
 from deploy.secrets import embedded_secrets
-from deploy.settings import PREFIX
+from deploy.settings import FILE_SUFFIX, PREFIX
 from simulator.catalog import PARTNERS
 
 READY_SECONDS = 90.0
@@ -134,7 +134,11 @@ class Stack:
     def settings(self, **more: str) -> dict[str, str]:
         """Return the FUNNEL_* variables of a child; what the caller's environment sets stays, unless it is ours to say."""
         ours = {PREFIX + name: value for name, value in {**self._settings, **more}.items()}
-        return {**self.environ, **ours}
+        # Nor may the environment name a file for a secret that is ours to say.
+        inherited = {
+            name: value for name, value in self.environ.items() if name.removesuffix(FILE_SUFFIX) not in ours
+        }
+        return {**inherited, **ours}
 
     @property
     def collector_url(self) -> str:
