@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.access_command import access
 from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
@@ -250,6 +251,7 @@ funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
 funnel.add_command(costs)
+funnel.add_command(access)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
