@@ -280,7 +280,7 @@ def test_secrets_are_named_where_they_are_made_and_nowhere_written() -> None:
     """Every secret that a pod names is made, with that key, by a command of docs/operations.md; every setting that is secret comes from one."""
     made = {
         (name, key)
-        for name, rest in re.findall(r"create secret generic (\S+)((?:.|\\\n)*)", OPERATIONS)
+        for name, rest in re.findall(r"create secret generic (\S+)((?:[^\n\\]|\\\n)*)", OPERATIONS)
         for key in re.findall(r"--from-(?:literal|file)=([\w-]+)=", rest)
     }
     named = set()
