@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvloop
@@ -13,25 +13,27 @@ from granian.server.embed import Server
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from dashboard.app import create_app
-from dashboard.reading import Reading
+from dashboard.reading import Reading, Waiting
 from dashboard.settings import DashboardSettings
 from schemas.metrics import DashboardMetrics
 
 _log = logging.getLogger(__name__)
 
 
-def run(settings: DashboardSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError naming the address where it cannot be bound."""
+def run(settings: DashboardSettings, waiting: Callable[[], Waiting | None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT; ``waiting`` tells what waits in Kafka's log. Raises OSError naming the address where it cannot be bound."""
     _check_address(settings.host, settings.port)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = DashboardMetrics.create(registry)
     with _metrics_endpoint(settings, registry), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, metrics))
+        runner.run(_serve(settings, metrics, waiting))
 
 
-async def _serve(settings: DashboardSettings, metrics: DashboardMetrics) -> None:
-    reading, stopping = Reading(settings.clickhouse), asyncio.Event()
+async def _serve(
+    settings: DashboardSettings, metrics: DashboardMetrics, waiting: Callable[[], Waiting | None]
+) -> None:
+    reading, stopping = Reading(settings.clickhouse, waiting=waiting), asyncio.Event()
     server = Server(
         create_app(settings, reading, stopping, metrics),
         address=settings.host,

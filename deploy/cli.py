@@ -132,8 +132,11 @@ def dashboard(values: dict[str, Any]) -> None:
     """Serve the live page until SIGTERM."""
     from dashboard.server import run
     from deploy.settings import dashboard_settings
+    from deploy.waiting import watched
 
-    run(dashboard_settings(_with_metrics(values)))
+    settings = dashboard_settings(_with_metrics(values))
+    with watched(values["kafka"], settings.clickhouse) as waiting:
+        run(settings, waiting)
 
 
 @funnel.command()

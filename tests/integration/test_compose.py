@@ -186,8 +186,7 @@ def test_every_command_is_one_of_funnels_with_settings_that_exist(name: str) -> 
     assert funnel.get_command(context, command) is not None
     variables = {key: value for key, value in environment(name).items() if key.startswith(PREFIX)}
     values = read_settings(variables)
-    # The live page knows no Kafka.
-    assert (values["kafka"] == "kafka:9092") == (name != "dashboard")
+    assert values["kafka"] == "kafka:9092"
     port = values["dashboard_port" if name == "dashboard" else "port"]
     published = [port.split(":") for port in service.get("ports", ())]
     assert all(int(inside) == port for _, _, inside in published)

@@ -265,7 +265,7 @@ def test_who_may_talk_to_whom() -> None:
         "init": {names, kafka, clickhouse},
         "collector": {names, kafka},
         "worker": {names, kafka, clickhouse},
-        "dashboard": {names, clickhouse},
+        "dashboard": {names, kafka, clickhouse},
     }
     scraped = ("monitoring", values["metrics_port"])
     assert reachable("ingress", "worker") == {scraped}
