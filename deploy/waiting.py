@@ -59,6 +59,7 @@ class LogWatch(threading.Thread):
                 self.waiting = self._look(connection, watermarks)
                 self._stopping.wait(LOOK_SECONDS)
         finally:
+            self.waiting = None
             watermarks.close()
             connection.close()
 
@@ -68,7 +69,7 @@ class LogWatch(threading.Thread):
 
     def _look(self, connection: Connection, watermarks: Watermarks) -> Waiting | None:
         try:
-            self._name(connection, time.monotonic())
+            self._learn_names(connection, time.monotonic())
             fences = newest_flushes(connection, list(self._sources.values()))
         except (KafkaAway, TopicsError, ClickHouseError) as error:
             _log.warning("what waits in Kafka is not known: %s", error)
@@ -84,7 +85,7 @@ class LogWatch(threading.Thread):
         )
         return self._standing.look(records, fences, time.monotonic())
 
-    def _name(self, connection: Connection, now: float) -> None:
+    def _learn_names(self, connection: Connection, now: float) -> None:
         if now - self._named < NAMES_SECONDS:
             return
         cluster = describe_cluster(self._kafka, TOPICS)
