@@ -145,7 +145,9 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     assert "given" not in str(failure.value)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n", b"\xff\xfe"], ids=["missing", "empty", "a line's end", "no text"]
+)
 def test_a_file_without_a_secret_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "tokens"
     if content is not None:
