@@ -132,15 +132,15 @@ def models(filters: Filters) -> Query:
     return Query(sql, _bound(filters))
 
 
-def seconds(now: int) -> Query:
-    """The last five minutes by second: at, impressions, clicks, leads, conversions. From the journal, which has them first."""
+def seconds(now: int, minutes: int) -> Query:
+    """The last ``minutes`` by second: at, impressions, clicks, leads, conversions. From the journal, which has them first."""
     sql = (
         "SELECT toInt64(toUnixTimestamp(j.occurred_at)) AS at, countIf(j.kind = 'impression'), countIf(j.kind = 'click'), "
         "countIf(j.kind = 'lead'), countIf(j.kind = 'conversion') FROM journal AS j "
         "WHERE j.kind IN ('impression', 'click', 'lead', 'conversion') AND j._record_time >= toDateTime64(%(since)s, 3, 'UTC') "
         "AND j.occurred_at >= toDateTime64(%(since)s, 3, 'UTC') AND j.occurred_at < toDateTime64(%(now)s + 5, 3, 'UTC') GROUP BY at ORDER BY at"
     )
-    return Query(sql, {"since": now - 300, "now": now})
+    return Query(sql, {"since": now - 60 * minutes, "now": now})
 
 
 FRESHNESS = Query(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import local
-from typing import Any
+from typing import Any, NamedTuple
 
 from dashboard import queries
 from dashboard.filters import Filters
@@ -22,10 +22,23 @@ Json = dict[str, Any]
 _STEPS = ("impressions", "clicks", "leads", "conversions", "revenue", "payout")
 
 
-class Reading:
-    """Answers questions of the page. ``now`` gives Unix seconds."""
+class Waiting(NamedTuple):
+    """Records in Kafka's log that are not in the journal, and for how many seconds none of them has been taken."""
 
-    def __init__(self, settings: ClickHouseSettings, now: Callable[[], float] = time.time) -> None:
+    records: int
+    seconds: int
+
+
+class Reading:
+    """Answers questions of the page. ``now`` gives Unix seconds; ``waiting`` what waits in the log, None where that is not known."""
+
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        now: Callable[[], float] = time.time,
+        waiting: Callable[[], Waiting | None] = lambda: None,
+    ) -> None:
+        self.waiting = waiting
         self.pool = ThreadPoolExecutor(THREADS, "reading")
         self.now = now
         self._settings = settings
@@ -62,8 +75,10 @@ class Reading:
             "totals": {name: sum(row[place + 1] for row in points) for place, name in enumerate(_STEPS)},
             "tops": self.rows(queries.tops(filters)),
             "models": self.rows(queries.models(filters)),
-            "seconds": self.rows(queries.seconds(now)),
+            "recent": filters.recent,
+            "seconds": self.rows(queries.seconds(now, filters.recent)),
             "sources": self.rows(queries.FRESHNESS),
+            "waiting": self.waiting(),
         }
 
     def with_currency(self, filters: Filters) -> tuple[Filters, list[str]]:

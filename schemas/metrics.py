@@ -237,6 +237,44 @@ class WorkerMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardMetrics:
+    """Metrics of the live page's process."""
+
+    answers: Counter
+    question_seconds: Histogram
+    failures: Counter
+    streams: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+        return cls(
+            answers=Counter(
+                "funnel_dashboard_answers",
+                "Requests answered, by endpoint (empty: a path that is not served) and HTTP status.",
+                ["endpoint", "status"],
+                registry=registry,
+            ),
+            question_seconds=Histogram(
+                "funnel_dashboard_question_seconds",
+                "From asking ClickHouse for a part of the page to its answer, by question.",
+                ["question"],
+                buckets=_REQUEST_BUCKETS,
+                registry=registry,
+            ),
+            failures=Counter(
+                "funnel_dashboard_failed_questions",
+                "Questions that ClickHouse did not answer: rising means that people see old numbers.",
+                ["question"],
+                registry=registry,
+            ),
+            streams=Gauge(
+                "funnel_dashboard_streams", "Open pages that are told of changes.", registry=registry
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FrontMetrics:
     """Metrics of the embedded ClickHouse's server process. A real server has its own."""
 

@@ -5,7 +5,7 @@ import { clock, count, duration, each, money, share } from "/static/format.js";
 
 const $ = (id) => document.getElementById(id);
 const DIMENSIONS = ["campaign", "affiliate", "offer", "channel", "country", "device"];
-const FILTERS = ["range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", ...DIMENSIONS];
+const FILTERS = ["range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", "recent", ...DIMENSIONS];
 const NAMES = { campaign: "Campaign", affiliate: "Affiliate", offer: "Offer" };
 const first = JSON.parse($("first").textContent);
 let state = new URLSearchParams(location.search);
@@ -32,11 +32,11 @@ function set(changes, remember = true) {
 
 // Filters -------------------------------------------------------------------------------------------------------------
 
-function fill(select, values, chosen, all) {
+function fill(select, values, chosen, all, name = (value) => value) {
   const known = chosen && !values.includes(chosen) ? [...values, chosen] : values;
   const signature = JSON.stringify([known, all]);
   if (select.dataset.known !== signature) {
-    const made = known.map((value) => element("option", { value }, value));
+    const made = known.map((value) => element("option", { value }, name(value)));
     select.replaceChildren(...(all ? [element("option", { value: "" }, all)] : []), ...made);
     select.dataset.known = signature;
   }
@@ -59,6 +59,7 @@ function controls() {
   const zones = new Set(["UTC", own_zone, "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney"]);
   fill($("tz"), [...zones].filter(Boolean), zone, null);
   $("metric").value = state.get("metric") || "clicks";
+  $("recent").value = state.get("recent") || "5";
   for (const button of document.querySelectorAll("[data-top]")) button.setAttribute("aria-pressed", String(button.dataset.top === (state.get("top") || "campaign")));
   for (const link of document.querySelectorAll(".csv")) link.href = `/export.csv?table=${link.dataset.table}&${asked()}`;
 }
@@ -78,6 +79,7 @@ $("filters").addEventListener("change", (event) => {
 $("reset").addEventListener("click", () => set(Object.fromEntries(FILTERS.map((name) => [name, null]))));
 $("tz").addEventListener("change", (event) => set({ tz: event.target.value === "UTC" ? null : event.target.value }));
 $("metric").addEventListener("change", (event) => set({ metric: event.target.value === "clicks" ? null : event.target.value }));
+$("recent").addEventListener("change", (event) => set({ recent: event.target.value === "5" ? null : event.target.value }));
 $("model").addEventListener("change", (event) => set({ model: event.target.value === "last_click" ? null : event.target.value }));
 for (const button of document.querySelectorAll("[data-top]")) button.addEventListener("click", () => set({ top: button.dataset.top === "campaign" ? null : button.dataset.top }));
 addEventListener("popstate", () => {
@@ -111,7 +113,7 @@ function funnel() {
     return item;
   });
   $("funnel").replaceChildren(...items);
-  $("counted").textContent = view.credited ? `With a filter, conversions are those credited to these touches (${(state.get("model") || "last_click").replace("_", " ")}).` : "";
+  $("counted").textContent = view.credited ? `With a filter, conversions are those credited to these touches (${(state.get("model") || "last_click").replaceAll("_", " ")}).` : "";
 }
 
 const VALUES = {
@@ -165,7 +167,7 @@ function models() {
     byName.get(name).set(model, [conversions, revenue]);
   }
   const known = [...totals.keys()].sort();
-  fill($("model"), known.length ? known : ["last_click"], state.get("model") || "last_click", null);
+  fill($("model"), known.length ? known : ["last_click"], state.get("model") || "last_click", null, (model) => model.replaceAll("_", " "));
   const order = (entry) => Math.max(...[...entry[1].values()].map((pair) => pair[0]));
   const named = [...byName].sort((a, b) => order(b) - order(a)).slice(0, 8);
   const heads = [NAMES[top], ...known.flatMap((model) => [model.replaceAll("_", " "), element("span", {}, "revenue", element("span", { class: "sr" }, ` by ${model}`))])];
@@ -194,6 +196,8 @@ function condition() {
   const now = Date.now() / 1000 + skew;
   if (away) return ["away", "ClickHouse does not answer", `ClickHouse has not answered since ${clock(away, view?.zone || "UTC", "second")}. The numbers below are those from before.`];
   if (!view) return ["wait", "Connecting", ""];
+  const [waiting, still] = view.waiting ?? [0, 0];
+  if (waiting && still > first.lag) return ["lag", "The pipeline stands still", `The pipeline stands still: ${count(waiting)} ${waiting === 1 ? "record waits" : "records wait"} in Kafka, and for ${duration(still)} none has been taken.`];
   const sources = view.sources.filter((row) => row[1] > 0);
   if (!sources.length) return ["empty", "No events yet", ""];
   // What was counted a while ago says nothing of now.

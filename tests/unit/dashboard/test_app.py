@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from dashboard import app as module
 from dashboard.app import create_app
@@ -16,6 +17,7 @@ from dashboard.filters import Filters
 from dashboard.http import dumps
 from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings
+from schemas.metrics import DashboardMetrics
 from sinks.clickhouse.errors import Unavailable
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -54,7 +56,9 @@ class Site:
     def __init__(self, **settings: Any) -> None:
         self.told = Told()
         self.stopping = asyncio.Event()
-        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told), self.stopping)
+        self.registry = CollectorRegistry()
+        metrics = DashboardMetrics.create(self.registry)
+        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told), self.stopping, metrics)
 
     def ask(
         self,
@@ -119,6 +123,33 @@ def test_clickhouse_away_is_said_without_details() -> None:
     assert answer.status == 503
     assert "secret" not in answer.body
     assert "ClickHouse does not answer" in site.ask("/").body
+
+
+def test_answers_and_questions_are_counted_under_names_of_ours() -> None:
+    site = Site()
+    for path in ("/", "/api/overview", "/static/app.css", "/chosen-by-the-caller"):
+        site.ask(path)
+    site.told.away = True
+    site.ask("/api/overview")
+
+    def counted(name: str, **labels: str) -> float:
+        return site.registry.get_sample_value(name, labels) or 0.0
+
+    answers = {
+        (sample.labels["endpoint"], sample.labels["status"])
+        for family in site.registry.collect()
+        for sample in family.samples
+        if sample.name == "funnel_dashboard_answers_total"
+    }
+    assert answers == {
+        ("page", "200"),
+        ("overview", "200"),
+        ("overview", "503"),
+        ("static", "200"),
+        ("", "404"),
+    }
+    assert counted("funnel_dashboard_question_seconds_count", question="overview") == 3
+    assert counted("funnel_dashboard_failed_questions_total", question="overview") == 1
 
 
 def test_export() -> None:
