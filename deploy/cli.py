@@ -16,6 +16,7 @@ from rich.table import Table
 from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
+from deploy.fit import attribution
 from deploy.offline_commands import rewind, rollup
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
@@ -247,6 +248,7 @@ funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
 funnel.add_command(costs)
+funnel.add_command(attribution)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")
