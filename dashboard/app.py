@@ -31,11 +31,13 @@ from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings, is_loopback
 from schemas.metrics import DashboardMetrics
 from sinks.clickhouse.errors import ClickHouseError
+from sinks.clickhouse.explain import is_empty
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 DETAILS_SECONDS = 15.0
 """How old what changes by the minute may get on an open page."""
 MOST_ID = 200
+EXPLAIN = "/api/explain/"
 _BESIDE = ("/healthz", "/login", "/events")
 """What is served beside the endpoints that give a whole answer to a question."""
 _log = logging.getLogger(__name__)
@@ -86,7 +88,6 @@ class Page:
             "/": self._index,
             "/api/overview": self._overview,
             "/api/details": self._details,
-            "/api/journey": self._journey,
             "/export.csv": self._export,
         }
 
@@ -94,6 +95,8 @@ class Page:
         """Return the endpoint's name for metrics, empty for a path that is not served: whoever asks chooses no name."""
         if path.startswith("/static/"):
             return "static"
+        if path.startswith(EXPLAIN):
+            return "explain"
         return (path.rpartition("/")[2] or "page") if path in (*self._endpoints, *_BESIDE) else ""
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
@@ -118,7 +121,7 @@ class Page:
             return Answer(405, headers=[(b"allow", b"GET")])
         if path == "/events":
             return await self._stream(scope, receive, send)
-        endpoint = self._endpoints.get(path)
+        endpoint = self._explain if path.startswith(EXPLAIN) else self._endpoints.get(path)
         return (
             as_json({"error": "is not served here"}, 404)
             if endpoint is None
@@ -213,13 +216,15 @@ class Page:
     async def _details(self, scope: Scope) -> Answer:
         return as_json(await self._ask("details", self._filters(scope)))
 
-    async def _journey(self, scope: Scope) -> Answer:
-        identifier = query(scope).get("id", "").strip()
-        if not identifier or len(identifier) > MOST_ID or "\0" in identifier:
-            raise FilterError("id", f"must have 1 to {MOST_ID} characters")
+    async def _explain(self, scope: Scope) -> Answer:
+        """What `funnel explain --format json` says; an id may hold anything, slashes too."""
+        identifier = _identifier(scope["path"].removeprefix(EXPLAIN))
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self.reading.pool, self.reading.journey, identifier)
-        return as_json(await self._measured("journey", work))
+        work = loop.run_in_executor(self.reading.pool, self.reading.explain, identifier)
+        found = await self._measured("journey", work)
+        if is_empty(found):
+            return as_json({"error": "the journal knows nothing of this id"}, 404)
+        return as_json(found)
 
     async def _export(self, scope: Scope) -> Answer:
         values = query(scope)
@@ -310,6 +315,18 @@ async def _left(receive: Receive) -> None:
     with contextlib.suppress(Exception):
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+def _identifier(text: str) -> str:
+    identifier = text.strip()
+    # What is no text (half a surrogate pair) could not even be asked for.
+    if (
+        not 1 <= len(identifier) <= MOST_ID
+        or "\0" in identifier
+        or any("\ud800" <= one <= "\udfff" for one in identifier)
+    ):
+        raise FilterError("id", f"must have 1 to {MOST_ID} characters")
+    return identifier
 
 
 def _message(text: str) -> dict[str, Any]:

@@ -200,35 +200,3 @@ def magnets(filters: Filters) -> Query:
         "GROUP BY affiliate, form ORDER BY n DESC, affiliate, form LIMIT 400"
     )
     return Query(sql, _bound(filters))
-
-
-JOURNEY_ROWS = 500
-
-
-def visitor_of(identifier: str, route: str) -> Query:
-    """Whose id it is: of a visitor, a click or a lead."""
-    sql = (
-        "SELECT j.visitor_id FROM journal AS j WHERE j.route = %(route)s AND j.kind IN ('impression', 'click', 'lead') "
-        "AND (j.visitor_id = %(id)s OR j.click_id = %(id)s OR j.lead_id = %(id)s) LIMIT 1"
-    )
-    return Query(sql, {"id": identifier, "route": route})
-
-
-def journey(visitor: str, route: str) -> Query:
-    """What happened to a visitor: at (ms), kind, campaign, affiliate, offer, channel, device, detail, value, currency, status, model."""
-    sql = (
-        "SELECT at, kind, campaign, affiliate, offer, channel, device, detail, value, currency, status, model FROM ("
-        "SELECT toUnixTimestamp64Milli(j.occurred_at) AS at, toString(j.kind) AS kind, toString(j.campaign) AS campaign, "
-        "toString(j.affiliate) AS affiliate, "
-        "toString(j.offer) AS offer, toString(j.channel) AS channel, toString(j.device) AS device, "
-        "multiIf(j.kind = 'click', j.click_id, j.kind = 'lead', j.form, '') AS detail, toInt64(0) AS value, "
-        "'' AS currency, '' AS status, '' AS model "
-        "FROM journal AS j WHERE j.route = %(route)s AND j.kind IN ('impression', 'click', 'lead') AND j.visitor_id = %(id)s "
-        "UNION ALL SELECT toUnixTimestamp64Milli(max(j.occurred_at)), 'conversion', '', '', '', '', '', concat(j.partner, ' ', j.transaction_id), "
-        "argMax(ifNull(j.value, 0), j.revision), toString(argMax(j.currency, j.revision)), toString(argMax(j.status, j.revision)), '' "
-        "FROM journal AS j WHERE j.route = %(route)s AND j.kind = 'request' AND (j.visitor_id = %(id)s OR j.click_id IN "
-        "(SELECT click_id FROM journal WHERE route = %(route)s AND kind = 'click' AND visitor_id = %(id)s) OR j.lead_id IN "
-        "(SELECT lead_id FROM journal WHERE route = %(route)s AND kind = 'lead' AND visitor_id = %(id)s)) GROUP BY j.partner, j.transaction_id"
-        f") ORDER BY at, kind LIMIT {JOURNEY_ROWS}"
-    )
-    return Query(sql, {"id": visitor, "route": route})

@@ -1,7 +1,7 @@
 """Asking ClickHouse, from a few threads with a connection each, and putting the answers into what the page shows."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import local
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from dashboard import queries
 from dashboard.filters import Filters
 from dashboard.queries import Query
-from schemas.ids import route_of
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import Unavailable
+from sinks.clickhouse.explain import explain
 from sinks.clickhouse.settings import ClickHouseSettings
 
 THREADS = 4
@@ -100,13 +100,12 @@ class Reading:
             "currency": filters.currency,
         }
 
-    def journey(self, identifier: str) -> Json:
-        """The timeline of the visitor whose id, or whose click's or lead's, this is."""
-        route = route_of(identifier)
-        found = self.rows(queries.visitor_of(identifier, route))
-        visitor = str(found[0][0]) if found else ""
-        rows: Sequence[tuple[Any, ...]] = self.rows(queries.journey(visitor, route)) if visitor else []
-        return {"id": identifier, "visitor": visitor, "rows": rows}
+    def explain(self, identifier: str) -> Json:
+        """Everything the journal knows of an id, as `funnel explain --format json` says it. Raises ClickHouseError."""
+        try:
+            return explain(self._connection(), identifier)
+        except Unavailable:
+            return explain(self._connection(), identifier)
 
     def top_rows(self, filters: Filters) -> tuple[str, list[tuple[Any, ...]]]:
         """All rows of the table of the best, for export, and their currency."""

@@ -13,7 +13,7 @@ from deploy.settings import attribution_models, clickhouse_settings
 
 @click.group()
 def attribution() -> None:
-    """Look at the versions of attribution models, and apply a new one to what was journaled before it."""
+    """Versions of attribution models, applying a new one to what was journaled before it, and models learned from the journal."""
 
 
 @attribution.command("list")

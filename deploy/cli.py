@@ -18,6 +18,7 @@ from deploy.attribution_commands import attribution
 from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
+from deploy.fit import fit_command
 from deploy.offline_commands import rewind, rollup
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
@@ -255,6 +256,7 @@ funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
 funnel.add_command(costs)
+attribution.add_command(fit_command)
 funnel.add_command(attribution)
 funnel.add_command(access)
 

@@ -11,13 +11,13 @@ SHOWN = 5
 
 
 class Check(NamedTuple):
-    """One comparison. ``differences`` names the first few keys that differ; there are none exactly if it is ok. ``count``: how many differ."""
+    """One comparison. ``differences`` names the first few keys that differ; there are none exactly if it is ok. ``different``: how many differ."""
 
     name: str
     expected: str
     actual: str
     differences: Sequence[str]
-    count: int = 0
+    different: int = 0
 
     @property
     def ok(self) -> bool:

@@ -278,15 +278,70 @@ async function journey() {
   const id = state.get("journey") ?? "";
   $("find").journey.value = id;
   if (!id) return $("journey").replaceChildren();
-  const answer = await fetch(`/api/journey?id=${encodeURIComponent(id)}`).catch(() => null);
+  const answer = await fetch(`/api/explain/${encodeURIComponent(id)}`).catch(() => null);
   const told = answer ? await answer.json() : { error: "The server does not answer" };
-  if (told.error || !told.rows.length) return $("journey").replaceChildren(element("p", { class: "sum" }, told.error ?? "Nobody has this id."));
-  const zone = state.get("tz") || "UTC";
-  const steps = told.rows.map(([at, kind, campaign, affiliate, offer, channel, device, detail, value, currency, status]) =>
-    element("li", { "data-kind": kind }, element("time", { datetime: new Date(at).toISOString() }, clock(at / 1000, zone, "full")),
-      element("span", {}, element("b", {}, kind), " ", element("small", {}, [campaign, affiliate, offer, channel, device, detail, status].filter(Boolean).join(" · "))),
-      element("span", {}, value ? money(value, currency, 2) : "")));
-  $("journey").replaceChildren(element("p", { class: "sum" }, `Visitor ${told.visitor}, ${told.rows.length} events`), element("ol", { class: "steps", tabindex: "0", "aria-label": "Timeline" }, ...steps));
+  // Another id may have been asked for meanwhile.
+  if (id !== (state.get("journey") ?? "")) return;
+  if (told.error) return $("journey").replaceChildren(element("p", { class: "sum" }, told.error));
+  const parts = told.transactions.length ? told.transactions.map(story) : [touched(told.touches)];
+  const more = told.transactions_left_out ? [element("p", { class: "sum" }, `And ${told.transactions_left_out} more transactions: ask for them by their ids.`)] : [];
+  const refused = told.rejects.map((row) => element("p", { class: "sum" }, `Refused: ${row.reason} ${row.detail} at ${place(row)}`));
+  $("journey").replaceChildren(...refused, ...parts, decisions(told.deduplication), ...more);
+}
+
+const place = (row) => `${row.source}/${row.offset}`;
+const joined = (values) => values.filter(Boolean).join(" · ");
+
+function step(at, kind, detail, right) {
+  const time = Date.parse(at) / 1000;
+  return element("li", { "data-kind": kind }, element("time", { datetime: at }, clock(time, state.get("tz") || "UTC", "full")),
+    element("span", {}, element("b", {}, kind), " ", element("small", {}, detail)), element("span", {}, right ?? ""));
+}
+
+const touch = (row) => step(row.occurred_at, row.kind, joined([row.campaign, row.affiliate, row.offer, row.channel, row.country, row.device, place(row)]));
+
+function touched(touches) {
+  const whose = [...new Set(touches.map((row) => row.visitor_id))].join(", ");
+  return timeline(`Visitor ${whose}, ${touches.length} touches, no transaction`, touches.map(touch));
+}
+
+function timeline(title, steps) {
+  return element("section", { "aria-label": title }, element("h3", { class: "sum" }, title), element("ol", { class: "steps", tabindex: "0", "aria-label": "Timeline" }, ...steps));
+}
+
+function story(one) {
+  const reports = one.conversions.map((row) => step(row.status_at, "conversion", joined([row.status, place(row)]), row.value === null ? "" : money(row.value, row.currency, 2)));
+  const all = [...one.journey.map(touch), ...reports].sort((a, b) => Date.parse(a.querySelector("time").dateTime) - Date.parse(b.querySelector("time").dateTime));
+  const found = one.identity.visitor_id ? `visitor ${one.identity.visitor_id}, found by ${one.identity.by.replaceAll("_", " ")}` : "no visitor known";
+  const title = `${one.partner} ${one.transaction_id}: ${one.state?.status ?? "not counted"}, ${found}`;
+  return element("div", {}, timeline(title, all), shares(one), ledger(one));
+}
+
+function shares(one) {
+  const rows = one.credits.flatMap((model) => model.credits.map((share) => [
+    `${model.model} ${model.model_version}`, model.settings.rule ?? "", share.touch_kind ? joined([share.touch_kind, share.channel, share.campaign, share.affiliate]) : "nobody",
+    `${(share.weight / 1e7).toFixed(2)} %`, money(share.value, one.state?.currency ?? "", 2),
+  ]));
+  return folded(`Why: ${one.credits.length} models`, "Credits in force by model", ["Model", "Rule", "Touch", "Share", "Value"], rows);
+}
+
+function ledger(one) {
+  const rows = one.ledger.map((row) => [
+    clock(Date.parse(row.known_at) / 1000, state.get("tz") || "UTC", "full"), `${row.sign > 0 ? "+" : "−"} ${row.model} ${row.model_version}`,
+    `${(row.weight / 1e7).toFixed(2)} %`, money(row.value, one.state?.currency ?? "", 2), place(row),
+  ]);
+  return folded(`Ledger: ${rows.length} rows`, "Credits issued and taken back", ["Known at", "Model", "Share", "Value", "Place"], rows);
+}
+
+function decisions(kept) {
+  const rows = kept.map((row) => [row.event_id, place(row.kept), row.conflicts.map(place).join(", ") || "none", `at most ${row.duplicates_at_most}`]);
+  return folded(`Duplicates and conflicts: ${rows.length} events`, "What was kept of each event", ["Event", "Kept", "Conflicts", "Dropped"], rows);
+}
+
+function folded(summary, caption, heads, rows) {
+  const made = element("table", {});
+  table(made, caption, heads, rows);
+  return element("details", {}, element("summary", {}, summary), element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made));
 }
 
 $("find").addEventListener("submit", (event) => {

@@ -165,7 +165,8 @@ def test_a_journey(visitor: Visitor, running: Running) -> None:
     page = shown(visitor, running)
     page.fill("#find input", click_id)
     page.press("#find input", "Enter")
-    expect(page.locator("#journey .sum")).to_contain_text(visitor_id)
+    expect(page.locator("#journey .sum").first).to_contain_text(visitor_id)
+    expect(page.locator("#journey summary")).to_have_count(3)
     kinds = page.locator("#journey li").evaluate_all("items => items.map((item) => item.dataset.kind)")
     assert "click" in kinds and "conversion" in kinds
     assert "journey=" in page.url

@@ -97,5 +97,5 @@ def _numbers(values: Mapping[str, Any], acknowledged: Path, verdict: Verdict) ->
     report = compare_now(values, Console(quiet=True), acknowledged)
     for check in report.checks:
         measure = "lost" if check.name == ACKNOWLEDGED else "wrong"
-        count = 0 if check.ok else max(1, check.count)
+        count = 0 if check.ok else max(1, check.different)
         verdict.found(measure, count, f"{check.name}: {'; '.join(check.differences)}")

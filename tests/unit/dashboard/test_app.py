@@ -1,8 +1,10 @@
 """The page's endpoints: who is let in, what is refused, and what every answer says to browsers."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
@@ -47,6 +49,17 @@ class Told:
 
     def details(self, _: Filters) -> Any:
         return {}
+
+    def explain(self, identifier: str) -> Any:
+        if self.away:
+            raise Unavailable(0, "127.0.0.1: secret detail")
+        self.asked = identifier
+        known = (
+            []
+            if identifier == "unknown"
+            else [{"campaign": HOSTILE, "occurred_at": datetime(2026, 1, 31, tzinfo=UTC)}]
+        )
+        return {"id": identifier, "touches": known, "transactions": [], "rejects": []}
 
     def top_rows(self, _: Filters) -> Any:
         return "EUR", [ROW]
@@ -175,7 +188,7 @@ def test_other_addresses_need_a_password() -> None:
 
 def test_login() -> None:
     site = Site(host="0.0.0.0", password="correct horse")
-    for path in ("/api/overview", "/api/details", "/api/journey?id=x", "/events", "/export.csv"):
+    for path in ("/api/overview", "/api/details", "/api/explain/x", "/events", "/export.csv"):
         assert site.ask(path, host="numbers.example").status == 401
     assert "overview" not in site.ask("/", host="numbers.example").body
     assert site.ask("/login", method="POST", form={"password": "wrong"}).status == 403
@@ -246,3 +259,26 @@ def test_a_server_that_stops_ends_its_streams() -> None:
         await asyncio.wait_for(site.app(scope, receive, send), 30)
 
     asyncio.run(look())
+
+
+def test_the_story_of_an_id_is_json_that_cannot_become_markup() -> None:
+    site = Site()
+    answer = site.ask("/api/explain/a/b' OR 1=1 --")
+    assert (answer.status, site.told.asked) == (200, "a/b' OR 1=1 --")
+    assert HOSTILE not in answer.body
+    [touch] = json.loads(answer.body)["touches"]
+    assert touch == {"campaign": HOSTILE, "occurred_at": "2026-01-31T00:00:00.000+00:00"}
+
+
+@pytest.mark.parametrize("identifier", ["", " ", "x" * 201, "a\0b", "\ud800"])
+def test_an_id_that_none_can_be_is_refused_by_name(identifier: str) -> None:
+    answer = Site().ask(f"/api/explain/{identifier}")
+    assert (answer.status, json.loads(answer.body)["field"]) == (400, "id")
+
+
+def test_an_unknown_id_and_a_silent_clickhouse_are_two_things() -> None:
+    site = Site()
+    assert site.ask("/api/explain/unknown").status == 404
+    site.told.away = True
+    answer = site.ask("/api/explain/unknown")
+    assert (answer.status, "secret" in answer.body) == (503, False)
