@@ -196,7 +196,9 @@ class WorkerMetrics:
             derive_seconds=histogram(
                 "derive_seconds", "One derive statement, by rollup.", _FLUSH_BUCKETS, "rollup"
             ),
-            retries=counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation"),
+            retries=_from_zero(
+                counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation")
+            ),
             lag_records=gauge(
                 "lag_records", "Records in the log that are not landed yet, by topic.", "topic"
             ),
@@ -234,6 +236,13 @@ class WorkerMetrics:
                 "topic",
             ),
         )
+
+
+def _from_zero(retries: Counter) -> Counter:
+    # A series that begins at 1 has not increased, for Prometheus: the first failure would go unseen.
+    for operation in ("insert", "derive"):
+        retries.labels(operation=operation)
+    return retries
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy import fit as module
-from deploy.fit import Question, attribution, read_paths
+from deploy.fit import Question, fit_command, read_paths
 from deploy.fitting import Path
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection
@@ -63,11 +63,11 @@ def test_the_command_adds_a_fit_to_the_table(
     monkeypatch.setattr("sinks.clickhouse.client.connect", lambda _: Unclosed(journal))
     monkeypatch.setattr(module, "clickhouse_settings", lambda _: None)
     days = ["--from", str(DAY), "--to", str(DAY)]
-    run = CliRunner().invoke(attribution, ["fit", "--model", model, "--by", "campaign", *days], obj={})
+    run = CliRunner().invoke(fit_command, ["--model", model, "--by", "campaign", *days], obj={})
     assert (run.exit_code, run.output.count("50.00 %")) == (0, 2)
     sql = "SELECT name, effect, share, toInt64(value * 1e6), converted, unconverted FROM fitted_attribution_latest ORDER BY name"
     assert journal.query(sql) == [("x", effects[0], 0.5, 5, 1, 1), ("y", effects[1], 0.5, 5, 1, 1)]
-    nothing = CliRunner().invoke(attribution, ["fit", *days, "--currency", "USD"], obj={})
+    nothing = CliRunner().invoke(fit_command, [*days, "--currency", "USD"], obj={})
     assert (nothing.exit_code, "no journey with a known touch converted" in nothing.output) == (1, True)
 
 
