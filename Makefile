@@ -1,13 +1,17 @@
 # Every target sets itself up: Python 3.11 to 3.13, a C compiler and a package index are all a machine needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kafka browser lint format bench lock clean
+.PHONY: help setup run test kafka browser faults soak lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas streams sinks collector dashboard simulator deploy
 EVENTS ?= 100000
+# Of the faults. A round takes one to two minutes.
+SEED ?= 1
+ROUNDS ?= 5
+BROKER ?= embedded
 # More processes than cores: most tests wait for servers that start. The tests of one file share theirs.
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
@@ -44,6 +48,12 @@ kafka: $(STAMP) ## Run the tests that need Apache Kafka: Java 17 and mvn on the 
 browser: $(STAMP) ## Run the tests that need a browser: Chromium on the PATH
 	@$(PYTEST) tests/browser
 
+faults: $(STAMP) ## Shortened faults under traffic, every number judged: SEED, ROUNDS, BROKER (embedded, apache, cluster)
+	@$(BIN)/python -m tests.faults.harness --seed $(SEED) --rounds $(ROUNDS) --events 5000 --broker $(BROKER)
+
+soak: $(STAMP) ## The same with faults of full length, twenty rounds of 100,000 events
+	@$(BIN)/python -m tests.faults.harness --full --seed $(SEED) --rounds 20 --events 100000 --broker $(BROKER)
+
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -53,8 +63,8 @@ format: $(STAMP) ## Put the code into the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure: front, collector, door, latency, fuzzed requests, pipeline, attribution, exactly-once; one JSON line each
-	@failed=0; for name in front collector door latency fuzz pipeline attribution exactly_once; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
+bench: $(STAMP) ## Measure: front, collector, door, latency, fuzzed requests, pipeline, attribution, exactly-once, explain, sizing; one JSON line each
+	@failed=0; for name in front collector door latency fuzz pipeline attribution exactly_once explain sizing; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock'

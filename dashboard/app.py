@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
@@ -28,23 +29,33 @@ from dashboard.http import (
 from dashboard.login import COOKIE, Login
 from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings, is_loopback
+from schemas.metrics import DashboardMetrics
 from sinks.clickhouse.errors import ClickHouseError
+from sinks.clickhouse.explain import is_empty
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 DETAILS_SECONDS = 15.0
 """How old what changes by the minute may get on an open page."""
 MOST_ID = 200
+EXPLAIN = "/api/explain/"
+_BESIDE = ("/healthz", "/login", "/events")
+"""What is served beside the endpoints that give a whole answer to a question."""
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: DashboardSettings, reading: Reading, stopping: asyncio.Event) -> App:
+def create_app(
+    settings: DashboardSettings, reading: Reading, stopping: asyncio.Event, metrics: DashboardMetrics
+) -> App:
     """Return the application. Once ``stopping`` is set, streams end: a server that stops waits for what is under way."""
-    page = Page(settings, reading, stopping)
+    page = Page(settings, reading, stopping, metrics)
+    metrics.streams.set_function(lambda: page.streams)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
         answer = await page.answer(scope, receive, send)
+        status = 200 if answer is None else answer.status
+        metrics.answers.labels(page.endpoint(scope["path"]), str(status)).inc()
         if answer is None:
             return
         answer.headers.append((b"content-length", str(len(answer.body)).encode()))
@@ -57,8 +68,15 @@ def create_app(settings: DashboardSettings, reading: Reading, stopping: asyncio.
 class Page:
     """Endpoints by path. Everything but /healthz, /login and style sheets is behind the login, where there is one."""
 
-    def __init__(self, settings: DashboardSettings, reading: Reading, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: DashboardSettings,
+        reading: Reading,
+        stopping: asyncio.Event,
+        metrics: DashboardMetrics,
+    ) -> None:
         self.settings = settings
+        self.metrics = metrics
         self.stopping = stopping
         self.reading = reading
         self.login = Login(settings.password, settings.session_seconds)
@@ -70,9 +88,16 @@ class Page:
             "/": self._index,
             "/api/overview": self._overview,
             "/api/details": self._details,
-            "/api/journey": self._journey,
             "/export.csv": self._export,
         }
+
+    def endpoint(self, path: str) -> str:
+        """Return the endpoint's name for metrics, empty for a path that is not served: whoever asks chooses no name."""
+        if path.startswith("/static/"):
+            return "static"
+        if path.startswith(EXPLAIN):
+            return "explain"
+        return (path.rpartition("/")[2] or "page") if path in (*self._endpoints, *_BESIDE) else ""
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         """Return the answer to a request, None where it has been sent."""
@@ -96,7 +121,7 @@ class Page:
             return Answer(405, headers=[(b"allow", b"GET")])
         if path == "/events":
             return await self._stream(scope, receive, send)
-        endpoint = self._endpoints.get(path)
+        endpoint = self._explain if path.startswith(EXPLAIN) else self._endpoints.get(path)
         return (
             as_json({"error": "is not served here"}, 404)
             if endpoint is None
@@ -157,9 +182,19 @@ class Page:
         if key not in self._asked:
             question = getattr(self.reading, name)
             work = asyncio.get_running_loop().run_in_executor(self.reading.pool, question, filters)
-            task = self._asked[key] = asyncio.ensure_future(_awaited(work))
+            task = self._asked[key] = asyncio.ensure_future(self._measured(name, work))
             task.add_done_callback(lambda _: self._asked.pop(key, None))
         return await asyncio.shield(self._asked[key])
+
+    async def _measured(self, question: str, work: Awaitable[Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            return await work
+        except ClickHouseError:
+            self.metrics.failures.labels(question).inc()
+            raise
+        finally:
+            self.metrics.question_seconds.labels(question).observe(time.perf_counter() - started)
 
     async def _index(self, scope: Scope) -> Answer:
         """The page, with its first numbers in it: nothing has to be asked for before they are seen."""
@@ -181,12 +216,15 @@ class Page:
     async def _details(self, scope: Scope) -> Answer:
         return as_json(await self._ask("details", self._filters(scope)))
 
-    async def _journey(self, scope: Scope) -> Answer:
-        identifier = query(scope).get("id", "").strip()
-        if not identifier or len(identifier) > MOST_ID or "\0" in identifier:
-            raise FilterError("id", f"must have 1 to {MOST_ID} characters")
+    async def _explain(self, scope: Scope) -> Answer:
+        """What `funnel explain --format json` says; an id may hold anything, slashes too."""
+        identifier = _identifier(scope["path"].removeprefix(EXPLAIN))
         loop = asyncio.get_running_loop()
-        return as_json(await loop.run_in_executor(self.reading.pool, self.reading.journey, identifier))
+        work = loop.run_in_executor(self.reading.pool, self.reading.explain, identifier)
+        found = await self._measured("journey", work)
+        if is_empty(found):
+            return as_json({"error": "the journal knows nothing of this id"}, 404)
+        return as_json(found)
 
     async def _export(self, scope: Scope) -> Answer:
         values = query(scope)
@@ -263,10 +301,6 @@ def _digest(told: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(dumps({**told, "now": 0}).encode()).digest()
 
 
-async def _awaited(work: Awaitable[Any]) -> Any:
-    return await work
-
-
 async def _ended(receive: Receive, stopping: asyncio.Event) -> None:
     """Return when the browser leaves, or the server is about to stop."""
     waits = [asyncio.ensure_future(_left(receive)), asyncio.ensure_future(stopping.wait())]
@@ -281,6 +315,18 @@ async def _left(receive: Receive) -> None:
     with contextlib.suppress(Exception):
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+def _identifier(text: str) -> str:
+    identifier = text.strip()
+    # What is no text (half a surrogate pair) could not even be asked for.
+    if (
+        not 1 <= len(identifier) <= MOST_ID
+        or "\0" in identifier
+        or any("\ud800" <= one <= "\udfff" for one in identifier)
+    ):
+        raise FilterError("id", f"must have 1 to {MOST_ID} characters")
+    return identifier
 
 
 def _message(text: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ RANGES = {"15m": 15 * MINUTE, "1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 *
 DEFAULT_RANGE = "7d"
 TOPS = ("campaign", "affiliate", "offer")
 METRICS = ("impressions", "clicks", "leads", "conversions", "revenue", "payout", "ctr", "cr", "epc")
+RECENT = ("5", "15", "60")
+"""Minutes that are shown by second."""
 MOST_CHARACTERS = 200
 _MOST_DAYS = 366
 
@@ -25,7 +27,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the page shows. ``start`` and ``end`` are Unix seconds; ``step`` is the width of a point, in seconds."""
+    """What the page shows. ``start`` and ``end`` are Unix seconds; ``step`` is a point's width in seconds, ``recent`` the minutes shown by second."""
 
     start: int
     end: int
@@ -36,6 +38,7 @@ class Filters:
     model: str = "last_click"
     top: str = "campaign"
     metric: str = "clicks"
+    recent: int = 5
     dimensions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -53,7 +56,7 @@ class Filters:
 
 def parse(values: Mapping[str, str], now: int) -> Filters:
     """Return the filters of a query string at ``now`` (Unix seconds). Raises FilterError."""
-    known = {"range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", *DIMENSIONS}
+    known = {"range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", "recent", *DIMENSIONS}
     for name in values:
         if name not in known:
             raise FilterError(name[:40], "is no filter")
@@ -72,6 +75,7 @@ def parse(values: Mapping[str, str], now: int) -> Filters:
         model=values.get("model") or "last_click",
         top=_one_of(values, "top", TOPS),
         metric=_one_of(values, "metric", METRICS, "clicks"),
+        recent=int(_one_of(values, "recent", RECENT)),
         dimensions={name: values[name] for name in DIMENSIONS if values.get(name)},
     )
 

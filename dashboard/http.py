@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -78,6 +79,8 @@ def dumps(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dashboard.filters import DAY, METRICS, Filters
+from sinks.clickhouse.versions import in_force
 
 ROWS = 12
 """Of a table on the page."""
@@ -36,6 +37,7 @@ def _where(filters: Filters) -> str:
         "r._source = ''",
         "r.bucket >= toDateTime(%(start)s, 'UTC')",
         "r.bucket < toDateTime(%(end)s, 'UTC')",
+        in_force("r"),
     ]
     return " AND ".join(wanted)
 
@@ -130,15 +132,15 @@ def models(filters: Filters) -> Query:
     return Query(sql, _bound(filters))
 
 
-def seconds(now: int) -> Query:
-    """The last five minutes by second: at, impressions, clicks, leads, conversions. From the journal, which has them first."""
+def seconds(now: int, minutes: int) -> Query:
+    """The last ``minutes`` by second: at, impressions, clicks, leads, conversions. From the journal, which has them first."""
     sql = (
         "SELECT toInt64(toUnixTimestamp(j.occurred_at)) AS at, countIf(j.kind = 'impression'), countIf(j.kind = 'click'), "
         "countIf(j.kind = 'lead'), countIf(j.kind = 'conversion') FROM journal AS j "
         "WHERE j.kind IN ('impression', 'click', 'lead', 'conversion') AND j._record_time >= toDateTime64(%(since)s, 3, 'UTC') "
         "AND j.occurred_at >= toDateTime64(%(since)s, 3, 'UTC') AND j.occurred_at < toDateTime64(%(now)s + 5, 3, 'UTC') GROUP BY at ORDER BY at"
     )
-    return Query(sql, {"since": now - 300, "now": now})
+    return Query(sql, {"since": now - 60 * minutes, "now": now})
 
 
 FRESHNESS = Query(
@@ -198,35 +200,3 @@ def magnets(filters: Filters) -> Query:
         "GROUP BY affiliate, form ORDER BY n DESC, affiliate, form LIMIT 400"
     )
     return Query(sql, _bound(filters))
-
-
-JOURNEY_ROWS = 500
-
-
-def visitor_of(identifier: str, route: str) -> Query:
-    """Whose id it is: of a visitor, a click or a lead."""
-    sql = (
-        "SELECT j.visitor_id FROM journal AS j WHERE j.route = %(route)s AND j.kind IN ('impression', 'click', 'lead') "
-        "AND (j.visitor_id = %(id)s OR j.click_id = %(id)s OR j.lead_id = %(id)s) LIMIT 1"
-    )
-    return Query(sql, {"id": identifier, "route": route})
-
-
-def journey(visitor: str, route: str) -> Query:
-    """What happened to a visitor: at (ms), kind, campaign, affiliate, offer, channel, device, detail, value, currency, status, model."""
-    sql = (
-        "SELECT at, kind, campaign, affiliate, offer, channel, device, detail, value, currency, status, model FROM ("
-        "SELECT toUnixTimestamp64Milli(j.occurred_at) AS at, toString(j.kind) AS kind, toString(j.campaign) AS campaign, "
-        "toString(j.affiliate) AS affiliate, "
-        "toString(j.offer) AS offer, toString(j.channel) AS channel, toString(j.device) AS device, "
-        "multiIf(j.kind = 'click', j.click_id, j.kind = 'lead', j.form, '') AS detail, toInt64(0) AS value, "
-        "'' AS currency, '' AS status, '' AS model "
-        "FROM journal AS j WHERE j.route = %(route)s AND j.kind IN ('impression', 'click', 'lead') AND j.visitor_id = %(id)s "
-        "UNION ALL SELECT toUnixTimestamp64Milli(max(j.occurred_at)), 'conversion', '', '', '', '', '', concat(j.partner, ' ', j.transaction_id), "
-        "argMax(ifNull(j.value, 0), j.revision), toString(argMax(j.currency, j.revision)), toString(argMax(j.status, j.revision)), '' "
-        "FROM journal AS j WHERE j.route = %(route)s AND j.kind = 'request' AND (j.visitor_id = %(id)s OR j.click_id IN "
-        "(SELECT click_id FROM journal WHERE route = %(route)s AND kind = 'click' AND visitor_id = %(id)s) OR j.lead_id IN "
-        "(SELECT lead_id FROM journal WHERE route = %(route)s AND kind = 'lead' AND visitor_id = %(id)s)) GROUP BY j.partner, j.transaction_id"
-        f") ORDER BY at, kind LIMIT {JOURNEY_ROWS}"
-    )
-    return Query(sql, {"id": visitor, "route": route})

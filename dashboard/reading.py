@@ -1,18 +1,18 @@
 """Asking ClickHouse, from a few threads with a connection each, and putting the answers into what the page shows."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import local
-from typing import Any
+from typing import Any, NamedTuple
 
 from dashboard import queries
 from dashboard.filters import Filters
 from dashboard.queries import Query
-from schemas.ids import route_of
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import Unavailable
+from sinks.clickhouse.explain import explain
 from sinks.clickhouse.settings import ClickHouseSettings
 
 THREADS = 4
@@ -22,10 +22,23 @@ Json = dict[str, Any]
 _STEPS = ("impressions", "clicks", "leads", "conversions", "revenue", "payout")
 
 
-class Reading:
-    """Answers questions of the page. ``now`` gives Unix seconds."""
+class Waiting(NamedTuple):
+    """Records in Kafka's log that are not in the journal, and for how many seconds none of them has been taken."""
 
-    def __init__(self, settings: ClickHouseSettings, now: Callable[[], float] = time.time) -> None:
+    records: int
+    seconds: int
+
+
+class Reading:
+    """Answers questions of the page. ``now`` gives Unix seconds; ``waiting`` what waits in the log, None where that is not known."""
+
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        now: Callable[[], float] = time.time,
+        waiting: Callable[[], Waiting | None] = lambda: None,
+    ) -> None:
+        self.waiting = waiting
         self.pool = ThreadPoolExecutor(THREADS, "reading")
         self.now = now
         self._settings = settings
@@ -62,8 +75,10 @@ class Reading:
             "totals": {name: sum(row[place + 1] for row in points) for place, name in enumerate(_STEPS)},
             "tops": self.rows(queries.tops(filters)),
             "models": self.rows(queries.models(filters)),
-            "seconds": self.rows(queries.seconds(now)),
+            "recent": filters.recent,
+            "seconds": self.rows(queries.seconds(now, filters.recent)),
             "sources": self.rows(queries.FRESHNESS),
+            "waiting": self.waiting(),
         }
 
     def with_currency(self, filters: Filters) -> tuple[Filters, list[str]]:
@@ -85,13 +100,12 @@ class Reading:
             "currency": filters.currency,
         }
 
-    def journey(self, identifier: str) -> Json:
-        """The timeline of the visitor whose id, or whose click's or lead's, this is."""
-        route = route_of(identifier)
-        found = self.rows(queries.visitor_of(identifier, route))
-        visitor = str(found[0][0]) if found else ""
-        rows: Sequence[tuple[Any, ...]] = self.rows(queries.journey(visitor, route)) if visitor else []
-        return {"id": identifier, "visitor": visitor, "rows": rows}
+    def explain(self, identifier: str) -> Json:
+        """Everything the journal knows of an id, as `funnel explain --format json` says it. Raises ClickHouseError."""
+        try:
+            return explain(self._connection(), identifier)
+        except Unavailable:
+            return explain(self._connection(), identifier)
 
     def top_rows(self, filters: Filters) -> tuple[str, list[tuple[Any, ...]]]:
         """All rows of the table of the best, for export, and their currency."""

@@ -8,7 +8,8 @@ from sinks.clickhouse.settings import ClickHouseSettings
 
 @dataclass(frozen=True, slots=True)
 class DashboardSettings:
-    """Settings of the live page. ``password`` empty: nobody is asked for one, which is allowed on a loopback address only. Times in seconds."""
+    """Settings of the live page. ``password`` empty: nobody is asked for one, which is allowed on a loopback address only. Times in seconds.
+    ``metrics_port`` 0: no metrics are served."""
 
     host: str = "127.0.0.1"
     port: int = 8090
@@ -20,6 +21,8 @@ class DashboardSettings:
     lag_seconds: float = 30.0
     silent_seconds: float = 300.0
     most_streams: int = 64
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         if not self.password and not is_loopback(self.host):

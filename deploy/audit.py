@@ -19,7 +19,7 @@ from sinks.clickhouse.sql import literal
 from streams.broker import LogEnds, Offsets, describe_cluster, log_offsets
 from streams.sources import name_sources
 
-OWN = ("impression", "click", "lead", "conversion", "request", "postback", "forward")
+OWN = ("impression", "click", "lead", "conversion", "request", "postback", "link", "forward")
 """Kinds of which a record leaves one row, unless it is a duplicate or a reject."""
 
 

@@ -13,9 +13,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from deploy.access_command import access
+from deploy.attribution_commands import attribution
 from deploy.costs import costs
 from deploy.embedded.supervise import free_port
 from deploy.explain_command import explain
+from deploy.fit import fit_command
 from deploy.offline_commands import rewind, rollup
 from deploy.reject_commands import rejects
 from deploy.running import Running, find_running
@@ -74,7 +77,10 @@ def _running(values: dict[str, Any]) -> Running:
 @funnel.command()
 @click.pass_obj
 def settings(values: dict[str, Any]) -> None:
-    """List every setting: variable, type, default, value where it is another, meaning."""
+    """List every setting: variable, type, default, value where it is another, meaning.
+
+    A secret may be in a file instead, which the variable's name with _FILE behind it names.
+    """
     table = Table("variable", "type", "default", "set to", "meaning", title="Settings")
     for setting in SETTINGS:
         value = values[setting.name]
@@ -128,8 +134,11 @@ def dashboard(values: dict[str, Any]) -> None:
     """Serve the live page until SIGTERM."""
     from dashboard.server import run
     from deploy.settings import dashboard_settings
+    from deploy.waiting import watched
 
-    run(dashboard_settings(values))
+    settings = dashboard_settings(_with_metrics(values))
+    with watched(values["kafka"], settings.clickhouse) as waiting:
+        run(settings, waiting)
 
 
 @funnel.command()
@@ -247,6 +256,9 @@ funnel.add_command(rewind)
 funnel.add_command(rollup)
 funnel.add_command(explain)
 funnel.add_command(costs)
+attribution.add_command(fit_command)
+funnel.add_command(attribution)
+funnel.add_command(access)
 
 
 BASE = click.option("--base", default="", help="The collector's address as the outside knows it.")

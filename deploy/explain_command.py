@@ -20,15 +20,16 @@ Row = Mapping[str, Any]
 @click.pass_obj
 def explain(values: Mapping[str, Any], identifier: str, form: str) -> None:
     """Say everything that is known of ID (a click, lead, visitor, transaction or event), and why its credit is what it is."""
-    from deploy.explain import explain as explained
     from sinks.clickhouse.client import connect
+    from sinks.clickhouse.explain import explain as explained
+    from sinks.clickhouse.explain import is_empty
 
     connection = connect(clickhouse_settings(values))
     try:
         found = explained(connection, identifier)
     finally:
         connection.close()
-    if not (found["touches"] or found["transactions"] or found["rejects"]):
+    if is_empty(found):
         raise click.ClickException(
             f"{identifier}: the journal knows no click, lead, visitor, transaction or event of this id"
         )
@@ -41,13 +42,23 @@ def explain(values: Mapping[str, Any], identifier: str, form: str) -> None:
 
 
 def tree(found: Row) -> Tree:
-    """Return what `deploy.explain` found as a tree."""
+    """Return what `sinks.clickhouse.explain` found as a tree."""
     root = _branch(None, found["id"])
     _list(root, "touches with this id", map(_touch, found["touches"]))
     _list(root, "rejects", (f"{row['reason']} {row['detail']} at {_place(row)}" for row in found["rejects"]))
+    _list(root, "deduplication", map(_decision, found["deduplication"]))
     for one in found["transactions"]:
         _transaction(root, one)
+    if found["transactions_left_out"]:
+        _branch(root, f"and {found['transactions_left_out']} more transactions: ask for them by their ids")
     return root
+
+
+def _decision(row: Row) -> str:
+    aside = ", ".join(_place(one) for one in row["conflicts"])
+    conflicts = f"conflicts kept aside: {aside}" if aside else "no conflict"
+    dropped = f"at most {row['duplicates_at_most']} duplicates dropped"
+    return f"{row['event_id']} kept {_place(row['kept'])}; {conflicts}; {dropped}"
 
 
 def _transaction(root: Tree, one: Row) -> None:

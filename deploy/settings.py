@@ -23,6 +23,8 @@ from streams.settings import DAY_MS, WorkerSettings
 PREFIX = "FUNNEL_"
 TEST_PREFIX = "FUNNEL_TEST_"
 """Variables for the test suite; no process of the product looks at them."""
+FILE_SUFFIX = "_FILE"
+"""What a secret's variable ends in where it names a file that holds the secret, as systemd and orchestrators hand them over."""
 
 
 class SettingsError(ValueError):
@@ -228,6 +230,7 @@ SETTINGS: tuple[Setting, ...] = (
     _number("flush_ms", 500, "Milliseconds after its first record at which a flush is due.", 1),
     _number("dedup_window_hours", 24, "Within how many hours of record time an id is a duplicate.", 1),
     _number("hot_window_hours", 24, "How many hours of touches and transactions stay in memory.", 1),
+    _number("person_limit", 20, "Visitors that one person may have; with more, each stands for itself.", 1),
     _file("attribution_file", "JSON file of attribution models; empty: those that come with funnel."),
     _number("max_ids", 100_000_000, "Bound on remembered ids per partition of a topic.", 1000),
     _text(
@@ -248,6 +251,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Read-only user that it asks ClickHouse as; empty: as clickhouse_user.",
     ),
     _text("dashboard_clickhouse_password", "", "That user's password.", secret=True),
+    _seconds("dashboard_lag_seconds", 30.0, "From which delay of the numbers on the live page says so."),
     _seconds("dashboard_silent_seconds", 300.0, "After how long without events the live page says so."),
     _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
     _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
@@ -261,7 +265,8 @@ SETTINGS: tuple[Setting, ...] = (
 
 def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return all settings by name. Raises SettingsError for an unknown or malformed variable."""
-    known = {setting.variable: setting for setting in SETTINGS}
+    known = {setting.variable for setting in SETTINGS}
+    known |= {setting.variable + FILE_SUFFIX for setting in SETTINGS if setting.secret}
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and not variable.startswith(TEST_PREFIX) and variable not in known:
             raise SettingsError(variable, "there is no such setting (see `funnel settings`)")
@@ -290,13 +295,29 @@ def _check_retention(values: Mapping[str, Any]) -> None:
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> Any:
-    text = environ.get(setting.variable, setting.default)
+    text = _given(setting, environ)
     try:
         return setting.parse(text)
     except ValueError as error:
         # A URL may carry a password, which is one thing that may be wrong with it.
         shown = "its value" if setting.secret or setting.kind == "URL" else repr(text)
         raise SettingsError(setting.variable, f"{shown} is not a {setting.kind}: {error}") from None
+
+
+def _given(setting: Setting, environ: Mapping[str, str]) -> str:
+    """Return a setting's text: the variable's, of a secret what is in the file that is named instead, or the default."""
+    pointer = setting.variable + FILE_SUFFIX
+    if not setting.secret or pointer not in environ:
+        return environ.get(setting.variable, setting.default)
+    if setting.variable in environ:
+        raise SettingsError(pointer, f"stands beside {setting.variable}: set one of them")
+    try:
+        text = Path(environ[pointer]).read_text("utf-8").removesuffix("\n")
+    except (OSError, ValueError) as error:
+        raise SettingsError(pointer, f"cannot be read: {error}") from None
+    if not text:
+        raise SettingsError(pointer, "is an empty file")
+    return text
 
 
 def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
@@ -354,7 +375,10 @@ def dashboard_settings(values: Mapping[str, Any]) -> DashboardSettings:
             password=values["dashboard_password"],
             clickhouse=clickhouse,
             cookie_secure=values["dashboard_cookie_secure"],
+            lag_seconds=values["dashboard_lag_seconds"],
             silent_seconds=values["dashboard_silent_seconds"],
+            metrics_host=values["metrics_host"],
+            metrics_port=values["metrics_port"],
         )
     except ValueError as error:
         raise SettingsError("FUNNEL_DASHBOARD_PASSWORD", str(error)) from None
@@ -417,6 +441,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         dedup_window_ms=values["dedup_window_hours"] * hour,
         hot_window_ms=values["hot_window_hours"] * hour,
         models=attribution_models(values),
+        person_limit=values["person_limit"],
         max_ids=values["max_ids"],
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],

@@ -89,6 +89,7 @@ def compare_with(
     rules = Rules(
         dedup_window_ms=values["dedup_window_hours"] * HOUR_MS,
         models=attribution_models(values),
+        person_limit=values["person_limit"],
         country_mmdb=Path(values["geo_country_mmdb"]) if values["geo_country_mmdb"] else None,
         asn_mmdb=Path(values["geo_asn_mmdb"]) if values["geo_asn_mmdb"] else None,
     )

@@ -149,6 +149,7 @@ class WorkerMetrics:
     end_to_end_seconds: Histogram
     state_entries: Gauge
     state_bytes: Gauge
+    persons_apart: Gauge
     ids_forgotten_early: Gauge
     rebalances: Counter
     restore_seconds: Gauge
@@ -195,7 +196,9 @@ class WorkerMetrics:
             derive_seconds=histogram(
                 "derive_seconds", "One derive statement, by rollup.", _FLUSH_BUCKETS, "rollup"
             ),
-            retries=counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation"),
+            retries=_from_zero(
+                counter("retries", "Attempts repeated because Kafka or ClickHouse failed.", "operation")
+            ),
             lag_records=gauge(
                 "lag_records", "Records in the log that are not landed yet, by topic.", "topic"
             ),
@@ -211,6 +214,10 @@ class WorkerMetrics:
             ),
             state_entries=gauge("state_entries", "Entries held in memory, by table.", "table"),
             state_bytes=gauge("state_bytes", "Bytes held in memory, by table.", "table"),
+            persons_apart=gauge(
+                "persons_apart",
+                "Visitors that are not joined because their person has too many (FUNNEL_PERSON_LIMIT): a shared device or a test address.",
+            ),
             ids_forgotten_early=gauge(
                 "ids_forgotten_early",
                 "Ids forgotten within the deduplication window because of the bound: above 0, duplicates may be counted.",
@@ -227,6 +234,51 @@ class WorkerMetrics:
                 "ledger_overlap_offsets",
                 "Offsets that more than one flush covers, since this worker took their partition over, by topic: above 0, records count twice.",
                 "topic",
+            ),
+        )
+
+
+def _from_zero(retries: Counter) -> Counter:
+    # A series that begins at 1 has not increased, for Prometheus: the first failure would go unseen.
+    for operation in ("insert", "derive"):
+        retries.labels(operation=operation)
+    return retries
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardMetrics:
+    """Metrics of the live page's process."""
+
+    answers: Counter
+    question_seconds: Histogram
+    failures: Counter
+    streams: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+        return cls(
+            answers=Counter(
+                "funnel_dashboard_answers",
+                "Requests answered, by endpoint (empty: a path that is not served) and HTTP status.",
+                ["endpoint", "status"],
+                registry=registry,
+            ),
+            question_seconds=Histogram(
+                "funnel_dashboard_question_seconds",
+                "From asking ClickHouse for a part of the page to its answer, by question.",
+                ["question"],
+                buckets=_REQUEST_BUCKETS,
+                registry=registry,
+            ),
+            failures=Counter(
+                "funnel_dashboard_failed_questions",
+                "Questions that ClickHouse did not answer: rising means that people see old numbers.",
+                ["question"],
+                registry=registry,
+            ),
+            streams=Gauge(
+                "funnel_dashboard_streams", "Open pages that are told of changes.", registry=registry
             ),
         )
 

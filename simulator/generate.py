@@ -7,6 +7,7 @@ from itertools import cycle, islice
 
 from schemas.encoding import encode
 from schemas.topics import TOPIC_OF_KIND
+from simulator.addresses import Addresses
 from simulator.chance import between, pick
 from simulator.conversions import conversions
 from simulator.identities import Identities
@@ -31,7 +32,12 @@ def generate(
     """
     run = secrets.token_hex(16) if run is None else run
     maker = Maker(
-        random.Random(f"content {seed}"), Identities(f"{seed} {run}"), mess, now_ms - span_ms, now_ms
+        random.Random(f"content {seed}"),
+        Identities(f"{seed} {run}"),
+        mess,
+        now_ms - span_ms,
+        now_ms,
+        Addresses(f"{seed}", mess),
     )
     kinds = cycle(violations(now_ms))
     done = 0

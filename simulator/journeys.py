@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.ids import route_of
+from simulator.addresses import Addresses
 from simulator.blank import blank
 from simulator.catalog import BOTS, FORMS, Visit, user_agents, visits
 from simulator.chance import between, pick, zipf_table
@@ -42,13 +43,14 @@ class Draft:
 
 
 class Maker(NamedTuple):
-    """What journeys are made of: draws, ids, the mess, and the days they may fill (ms UTC)."""
+    """What journeys are made of: draws, ids, the mess, the days they may fill (ms UTC), and addresses."""
 
     chance: random.Random
     ids: Identities
     mess: Mess
     since: int
     now: int
+    addresses: Addresses
 
 
 class Visitor(NamedTuple):
@@ -137,7 +139,9 @@ def _lead(maker: Maker, visitor: Visitor, visit: Visit, click: Record, at: int) 
     lead.record["lead_id"] = maker.ids.mint(visitor.route)
     lead.record["click_id"] = click["click_id"]
     lead.record["form"] = pick(maker.chance, FORMS)
-    lead.record["email_hash"] = maker.ids.event_id().replace("-", "") * 2
+    fresh = maker.ids.event_id().replace("-", "") * 2
+    lead.record["email_hash"] = maker.addresses.email(fresh)
+    lead.record["phone_hash"] = maker.addresses.phone(fresh[::-1])
     if maker.chance.random() < 0.4:
         lead.record["value"] = 500_000 * (1 + int(maker.chance.random() * 40))
         lead.record["currency"] = "EUR"

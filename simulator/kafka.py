@@ -48,6 +48,8 @@ class Sender:
                 "batch.size": 1 << 20,
                 "queue.buffering.max.messages": 200_000,
                 "queue.buffering.max.kbytes": 256 * 1024,
+                # Critical only: while a broker is away it would report every attempt. What fails in the end is raised.
+                "log_level": 2,
             }
         )
         self._acknowledged = acknowledged

@@ -10,7 +10,8 @@ class Mess:
 
     Of all items: ``duplicates`` (same id, same content), ``conflicts`` (same id, other content), ``malformed`` (one of every rule's
     violations), ``misrouted`` (a wrong key), ``disorder`` (arrives minutes to hours after later events). Of visits: ``bots``. Of visitors:
-    ``foreign`` (ids that others minted). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
+    ``foreign`` (ids that others minted). Of leads: ``devices`` (the same person as an earlier one, on another device),
+    ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
     order), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates: ``bare`` (no click
     id, no value).
     """
@@ -27,6 +28,8 @@ class Mess:
     late: float = 0.1
     orphans: float = 0.1
     bare: float = 0.3
+    devices: float = 0.15
+    shared: float = 0.02
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -11,12 +11,13 @@ SHOWN = 5
 
 
 class Check(NamedTuple):
-    """One comparison. ``differences`` names the first few keys that differ; there are none exactly if it is ok."""
+    """One comparison. ``differences`` names the first few keys that differ; there are none exactly if it is ok. ``different``: how many differ."""
 
     name: str
     expected: str
     actual: str
     differences: Sequence[str]
+    different: int = 0
 
     @property
     def ok(self) -> bool:
@@ -57,7 +58,7 @@ class Differences:
     def check(self, name: str, expected: object, actual: object) -> Check:
         """Return the check that fails if there is any difference."""
         more = [f"… and {self.count - SHOWN} more"] if self.count > SHOWN else []
-        return Check(name, _text(expected), _text(actual), (*self._shown, *more))
+        return Check(name, _text(expected), _text(actual), (*self._shown, *more), self.count)
 
 
 def equal(name: str, expected: int, actual: int, differences: Iterable[str] = ()) -> Check:

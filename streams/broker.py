@@ -218,13 +218,16 @@ class Watermarks:
 
     def __call__(self, lines: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the next offset per line; nothing while no broker answers."""
+        return {line: end for line, (_, end) in self.bounds(lines).items()}
+
+    def bounds(self, lines: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return the first and the next offset per line; nothing while no broker answers."""
+        look = self._consumer.get_watermark_offsets
         try:
-            return {
-                line: self._consumer.get_watermark_offsets(TopicPartition(*line), timeout=self._seconds)[1]
-                for line in lines
-            }
+            found = {line: look(TopicPartition(*line), timeout=self._seconds) for line in lines}
         except confluent_kafka.KafkaException:
             return {}
+        return {line: (int(start), int(end)) for line, (start, end) in found.items()}
 
     def close(self) -> None:
         """Close the client."""

@@ -69,6 +69,21 @@ class Cold(NamedTuple):
             wanted = (pl.col("occurred_at") <= floor) | pl.col("route").is_in(unresolved)
             self.journeys(states, frame.filter(wanted).select("_partition", "route").unique().rows())
 
+    def claims(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
+        """Load the claims of the identity keys in ``frame`` that memory does not hold."""
+        unknown = [
+            (number, key, route)
+            for number, key, route in frame.select("_partition", "identity_key", "route").unique().rows()
+            if not states[number].links.complete and key not in states[number].links.keys
+        ]
+        if unknown:
+            wanted = {(number, key) for number, key, _ in unknown}
+            routes = sorted({route for *_, route in unknown})
+            claims = self.patiently(self.history.claims_on, routes, self.partitions)
+            for number, key, visitor in claims.select("_partition", "identity_key", "visitor_id").iter_rows():
+                if (number, key) in wanted:
+                    states[number].links.claim(key, visitor, states[number].newest)
+
     def journeys(self, states: Mapping[int, PartitionState], places: list[tuple[int, str]]) -> None:
         """Load everything on the given (partition number, route) pairs that memory may have let go: touches, requests, credits."""
         wanted = [
@@ -114,7 +129,9 @@ def put_requests(
     for number, _, key, request in requests_of(requests):
         keys.setdefault(number, []).append(key)
         held = states[number].requests
-        if request.revision > held.known_revision(key) and (key not in held.by_key or (number, key) in fresh):
+        if (request.revision, request.step) > held.known_revision(key) and (
+            key not in held.by_key or (number, key) in fresh
+        ):
             held.put(key, request)
             fresh.add((number, key))
     _put_credits(states, credits_in_force, fresh)
@@ -129,14 +146,14 @@ def _put_credits(
     states: Mapping[int, PartitionState], frame: pl.DataFrame, fresh: set[tuple[int, RequestKey]]
 ) -> None:
     """Put the credits in force of the requests ``fresh`` back. Those of models that are no longer looked at stay in the journal as they are."""
-    names = ["_partition", "partner", "transaction_id", "route"]
+    names = ["_partition", "partner", "transaction_id", "route", "person"]
     for (number,), part in frame.sort(names).partition_by("_partition", as_dict=True).items():
         state = states[int(number)]
         models = {model.key for model in state.models}
-        keys = part.select("partner", "transaction_id", "route", "model", "model_version").rows()
-        kept = [(number, key[:3]) in fresh and key[3:] in models for key in keys]
+        keys = part.select(*names[1:], "model", "model_version").rows()
+        kept = [(number, key[:4]) in fresh and key[4:] in models for key in keys]
         start = state.requests.credits.add(state.requests.credits.coded(part.filter(pl.Series(kept))))
-        held = [key[:3] for key, keep in zip(keys, kept, strict=True) if keep]
+        held = [key[:4] for key, keep in zip(keys, kept, strict=True) if keep]
         edges = [place for place in range(len(held)) if place == 0 or held[place] != held[place - 1]]
         for first, end in pairwise([*edges, len(held)]):
             request = state.requests.by_key[held[first]]

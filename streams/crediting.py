@@ -1,6 +1,6 @@
 """Crediting: requests taken, touches that concern them, and the signed credit rows that follow (docs/rules.md, section 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,11 +8,13 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.attribution import TOUCH_KINDS, Models, longest_lookback
+from schemas.ids import route_of
+from streams.requesting import Wish
 from streams.rows import Trigger, credit_frame
 from streams.state.credits import COLUMNS, Columns
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
-from streams.state.requests import Claim, Request, RequestKey, held_rows
+from streams.state.requests import Claim, Request, RequestKey, Sending, held_rows
 from streams.state.touches import DIMENSIONS, route_code
 from streams.steps.attribute import NOBODY, UNATTRIBUTED, attribute
 
@@ -26,6 +28,9 @@ _COLUMNS = (
     "moved",
     "event_hi",
     "event_lo",
+    "person",
+    "origin",
+    "step",
     *Claim._fields,
 )
 
@@ -46,8 +51,10 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
     found = []
     # A loop over rows: one conversion each, and few.
     for place, row in enumerate(frame.select(_COLUMNS).iter_rows()):
-        number, source, offset, record_time, route, revision, moved, high, low = row[:9]
-        claim = Claim(*row[9:])
+        number, source, offset, record_time, route, revision, moved, high, low, person, origin, step = row[
+            :12
+        ]
+        claim = Claim(*row[12:])
         request = Request(
             claim,
             (high << 64) | low,
@@ -57,8 +64,10 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
             leads[place],
             visitors[place],
             record_time,
+            origin,
+            step,
         )
-        key = claim.partner, claim.transaction_id, route
+        key = claim.partner, claim.transaction_id, route, person
         found.append((number, (source, offset, record_time), key, request))
     return found
 
@@ -66,14 +75,14 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
 def take_requests(
     states: Mapping[int, PartitionState], frame: pl.DataFrame
 ) -> tuple[npt.NDArray[np.int8], list[Hit]]:
-    """Let each request of ``frame`` stand that has a higher revision than the one that stands; the others are duplicates."""
+    """Let each request of ``frame`` stand that has a higher revision (then step) than the one that stands; the others are duplicates."""
     verdict = np.zeros(frame.height, dtype=np.int8)
     hits = []
     for place, (number, trigger, key, request) in enumerate(requests_of(frame)):
         requests = states[number].requests
         # As new as the newest record: it is not let go before the journal has it.
         request.seen_at = max(request.seen_at, states[number].newest)
-        if request.revision <= requests.known_revision(key):
+        if (request.revision, request.step) <= requests.known_revision(key):
             verdict[place] = 1
             continue
         requests.put(key, request)
@@ -81,14 +90,22 @@ def take_requests(
     return verdict, hits
 
 
-def credit(state: PartitionState, hits: Sequence[Hit]) -> pl.DataFrame | None:
+def credit(
+    state: PartitionState, hits: Sequence[Hit], onward: list[Wish] | None = None
+) -> pl.DataFrame | None:
     """Return the credit rows that ``hits`` of one partition lead to, None if nothing changes: what is no longer in force is negated, what is
-    new is issued, what stays is left alone."""
+    new is issued, what stays is left alone.
+
+    Requests whose visitor belongs to another are credited there: ``onward`` gets what `sent_on_hops` is to send.
+    """
     if not hits:
         return None
     triggers = {hit.key: Trigger(hit.trigger) for hit in hits}
     requests = [state.requests.by_key[key] for key in triggers]
-    wanted = _wanted(state, list(triggers), requests)
+    resolved = _resolve(state, list(triggers), requests)
+    if onward is not None:
+        onward += _sent_on(state, triggers, requests, resolved)
+    wanted = _wanted(state, requests, resolved)
     place, rows = held_rows(requests)
     held = {"place": place, **state.requests.credits.gather(rows)}
     signed = _difference(held, wanted)
@@ -108,11 +125,62 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
     resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    if state.links.winners:
+        requests = [state.requests.by_key[key] for key in keys]
+        for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):
+            # What was sent before the fence follows from what is remembered of it.
+            if requests[place].sent is None and place not in lost:
+                requests[place].sent = sendings
     return {keys[place][2] for place in lost}
 
 
+def _sent_on(
+    state: PartitionState,
+    triggers: Mapping[RequestKey, Trigger],
+    requests: Sequence[Request],
+    resolved: "_Resolved",
+) -> Iterator[Wish]:
+    """Yield what is to be sent on of requests, as far as it was not."""
+    if not state.links.winners:
+        return
+    found = _sendings(state, list(triggers), requests, resolved)
+    for request, trigger, sendings in zip(requests, triggers.values(), found, strict=True):
+        new, request.sent = sendings - (request.sent or frozenset()), sendings
+        time = max(trigger[2], request.seen_at)
+        for sending in sorted(new):
+            yield (*sending, time, *request.claim)
+
+
+def _sendings(
+    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], resolved: "_Resolved"
+) -> list[frozenset[Sending]]:
+    """Return what the owner of each request's visitor, and other owners that could have got it, are to be told.
+
+    What a request came to before depends on what was read first, and a crash forgets it: so all whom the ids it ever named lead to are told that
+    it is not theirs.
+    """
+    named = [(place, value) for place, request in enumerate(requests) for value in request.named]
+    values = np.array([value for _, value in named], dtype=np.uint64)
+    places = np.array([place for place, _ in named], dtype=np.int64)
+    led = state.touches.led_to(values)
+    visitors = np.concatenate((resolved.visitors, values, led.visitors))
+    places = np.concatenate((np.arange(len(requests)), places, places[led.places]))
+    told: list[dict[str, Sending]] = [{} for _ in requests]
+    for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
+        place, visitor = int(places[row]), state.links.text(int(visitors[row]))
+        if route_of(visitor) != keys[place][2]:
+            continue
+        request, owner = requests[place], state.links.winners[visitor]
+        ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
+        sending = (owner, request.origin or visitor, request.revision, int(resolved.steps[place]), not ours)
+        if ours or owner not in told[place]:
+            told[place][owner] = sending
+    return [frozenset(each.values()) for each in told]
+
+
 class _Resolved(NamedTuple):
-    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to."""
+    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to;
+    the step of that, and whether that visitor belongs to another."""
 
     routes: npt.NDArray[np.uint32]
     until: npt.NDArray[np.int64]
@@ -120,6 +188,8 @@ class _Resolved(NamedTuple):
     leads: npt.NDArray[np.uint64]
     found: npt.NDArray[np.uint64]
     visitors: npt.NDArray[np.uint64]
+    steps: npt.NDArray[np.int64]
+    elsewhere: npt.NDArray[np.bool_]
 
 
 def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
@@ -130,27 +200,40 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    found = state.touches.visitors_of(routes, clicks, leads, until)
+    found, steps = state.touches.visitors_of(routes, clicks, leads, until)
     visitors = np.where(found == 0, named, found)
     state.requests.watch(
         (visitor, key)
         for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
         if not request.moved
     )
-    return _Resolved(routes, until, clicks, leads, found, visitors)
+    sent = np.array([bool(key[3]) for key in keys])
+    steps = np.where(sent, [request.step for request in requests], steps)
+    elsewhere = _elsewhere(state, keys, visitors)
+    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere)
 
 
-def _wanted(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> Columns:
+def _elsewhere(
+    state: PartitionState, keys: Sequence[RequestKey], visitors: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
+    """Return which requests come to a visitor that belongs to another one. Of visitors of other routes this partition cannot tell."""
+    elsewhere = state.links.belonging(visitors)
+    for place in np.flatnonzero(elsewhere).tolist():
+        elsewhere[place] = route_of(state.links.text(int(visitors[place]))) == keys[place][2]
+    return elsewhere
+
+
+def _wanted(state: PartitionState, requests: Sequence[Request], resolved: "_Resolved") -> Columns:
     """Return the credits that requests come to by all that is known now, those of one request (``place``) after those of the one before."""
-    resolved = _resolve(state, keys, requests)
     since = resolved.until - longest_lookback(state.models)
-    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until)
+    only = state.links.only(resolved.visitors, (request.origin for request in requests))
+    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until, only)
     values, payouts = (
         np.array([getattr(request.claim, name) for request in requests], dtype=np.int64)
         for name in ("value", "payout")
     )
     shares = attribute(journeys, values, payouts, state.models)
-    moved = np.array([request.moved for request in requests])
+    moved = resolved.elsewhere | np.array([request.moved for request in requests])
     order = np.argsort(shares.place, kind="stable")
     order = order[~moved[shares.place[order]]]
     model, place, row, weight, value, payout = (column[order] for column in shares)

@@ -19,6 +19,7 @@ from schemas.topics import (
     CREDIT_REQUESTS,
     KIND_OF_TOPIC,
     LEADS,
+    LINKS,
     POSTBACKS,
     TOPICS,
     TOUCH_TOPICS,
@@ -27,10 +28,13 @@ from streams.broker import Hop
 from streams.cold import Cold
 from streams.counting import count_conversions
 from streams.crediting import Hit, credit, take_requests
+from streams.linking import Cause, claims, link_hops, sent_on, take_claims, take_pair
+from streams.requesting import Wish, sent_on_hops
 from streams.resolving import Resolver
 from streams.rows import flush_frame
 from streams.settings import WorkerSettings
-from streams.state.hashing import id_hashes
+from streams.state.hashing import U64, id_hashes
+from streams.state.links import hash_of
 from streams.state.partition import PartitionState
 from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode
@@ -38,6 +42,7 @@ from streams.steps.deduplicate import CONFLICT_REASON, counted, split
 from streams.steps.enrich import Lookups, enrich
 from streams.steps.rejects import REFUSED_REASON, attach_raw
 from streams.steps.route import partitions, routes, transaction_routes
+from streams.steps.uuids import parse_uuids
 from streams.steps.validate import validate
 from streams.unit import Line, Outcome, Tally, Unit
 
@@ -75,6 +80,7 @@ class _Run:
         self.tail: list[pl.DataFrame] = []
         self.hops: list[Hop] = []
         self.hits: list[Hit] = []
+        self.links: list[Wish] = []
         self.times: list[pl.Series] = []
         self.seconds: dict[str, float] = {}
 
@@ -105,6 +111,8 @@ class _Run:
             self._requests(raw, frame)
         elif topic == POSTBACKS:
             self._postbacks(raw, frame)
+        elif topic == LINKS:
+            self._links(raw, frame)
 
     def finish(self) -> Outcome:
         """Credit what is affected, and close the unit."""
@@ -112,12 +120,15 @@ class _Run:
             if self.processor.cold is not None:
                 places = sorted({(hit.partition, hit.key[2]) for hit in self.hits})
                 self.processor.cold.journeys(self.processor.states, places)
+        onward: list[Wish] = []
         with self.stage("attribute"):
             for number, state in self.processor.states.items():
                 mine = [hit for hit in self.hits if hit.partition == number]
-                rows = credit(state, mine)
+                rows = credit(state, mine, onward)
                 if rows is not None:
                     self.frames.append(rows)
+            self.hops += self._framed(sent_on_hops(onward, self.processor.partitions))
+            self.hops += self._framed(link_hops(self.links, self.processor.partitions))
         with self.stage("rows"):
             frames = [*self.frames, *self.tail, self._flush_rows()]
         for state in self.processor.states.values():
@@ -133,6 +144,9 @@ class _Run:
         if remembered and accepted.height:
             with self.stage("remember"):
                 self._remember(accepted)
+        if topic == LEADS and accepted.height:
+            with self.stage("link"):
+                self.links += claims(accepted)
 
     def _postbacks(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         accepted = self._identified(POSTBACKS, raw, frame)
@@ -162,13 +176,74 @@ class _Run:
         for number, rows in _slices(accepted):
             state = self.processor.states[number]
             part = accepted[rows]
+            start = state.touches.rows
             hashes = state.touches.add(part)
+            self._send_on(state, start, hashes["visitor"])
             for values in hashes.values():
                 for place, key in state.requests.concerned(values):
                     trigger = part.row(place, named=True)
                     self.hits.append(
                         Hit(number, key, (trigger["_source"], trigger["_offset"], trigger["_record_time"]))
                     )
+
+    def _send_on(self, state: PartitionState, start: int, visitors: U64) -> None:
+        """Send those of the touches just remembered, from row ``start`` on, to the visitor that theirs belongs to."""
+        belonging = state.links.belonging(visitors)
+        if belonging.any():
+            rows = np.flatnonzero(belonging)
+            self.links += sent_on(state.touches, state.links, start + rows, visitors[rows], "", 0)
+
+    def _links(self, raw: RawBatch, frame: pl.DataFrame) -> None:
+        accepted = self._journaled(LINKS, self._identified(LINKS, raw, frame))
+        with self.stage("link"):
+            ids = parse_uuids(accepted["touch_id"])
+            halves = pl.Series("touch_hi", ids.high), pl.Series("touch_lo", ids.low)
+            accepted = accepted.with_columns(*halves, pl.col("bot").cast(pl.UInt8)).drop("touch_id")
+            self._load_linked(accepted)
+            claimed = accepted.filter(purpose="claim")
+            verdicts, wishes = take_claims(self.processor.states, claimed)
+            self.links += wishes
+            self.frames += [
+                claimed.with_columns(verdict=pl.Series(verdicts, dtype=pl.String)),
+                accepted.filter(pl.col("purpose") != "claim"),
+            ]
+            self._pairs(accepted.filter(purpose="pair"))
+            self._sent_touches(accepted.filter(purpose="touch"))
+
+    def _load_linked(self, frame: pl.DataFrame) -> None:
+        """Load what is older of the keys that are claimed and of the visitors that are joined."""
+        if self.processor.cold is not None and frame.height:
+            states = self.processor.states
+            self.processor.cold.claims(states, frame.filter(purpose="claim"))
+            others = frame.filter(pl.col("purpose") != "claim")
+            rows = others.select("_partition", "route", "visitor_id", "origin").unique().rows()
+            news = {
+                (number, route)
+                for number, route, visitor, origin in rows
+                if not origin or origin not in states[number].links.members.get(visitor, ())
+            }
+            self.processor.cold.journeys(states, sorted(news))
+
+    def _pairs(self, frame: pl.DataFrame) -> None:
+        # A loop over rows: each depends on the one before it, and they are few.
+        for row in frame.iter_rows(named=True):
+            state = self.processor.states[row["_partition"]]
+            cause = Cause(row["occurred_at"], row["_record_time"])
+            self.links += take_pair(state, row["visitor_id"], row["winner"], cause)
+            trigger = row["_source"], row["_offset"], row["_record_time"]
+            concerned = state.requests.concerned(np.array([hash_of(row["visitor_id"])], dtype=np.uint64))
+            self.hits += [Hit(row["_partition"], key, trigger) for _, key in concerned]
+
+    def _sent_touches(self, frame: pl.DataFrame) -> None:
+        if not frame.height:
+            return
+        for number, visitor, origin in (
+            frame.select("_partition", "visitor_id", "origin").unique().iter_rows()
+        ):
+            self.processor.states[number].links.join(visitor, origin)
+        touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
+        none = {name: pl.lit("") for name in ("click_id", "lead_id")}
+        self._remember(frame.with_columns(**none, **{name: pl.col(column) for name, column in touch.items()}))
 
     def _conversions(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         with self.stage("enrich"):
@@ -185,12 +260,11 @@ class _Run:
             self.hops += self._framed(counted_rows.hops)
 
     def _framed(self, requests: list[Hop]) -> list[Hop]:
-        """Return credit requests under the id that the Schema Registry has given their schema, if there is one."""
+        """Return hops of our own making under the id that the Schema Registry has given their schema, if there is one."""
         resolver = self.processor.resolver
         if resolver is None:
             return requests
-        schema_id = resolver.ours[CREDIT_REQUESTS]
-        return [hop._replace(value=reframed(schema_id, hop.value)) for hop in requests]
+        return [hop._replace(value=reframed(resolver.ours[hop.topic], hop.value)) for hop in requests]
 
     def _requests(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         with self.stage("cold"):

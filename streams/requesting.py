@@ -9,6 +9,7 @@ from schemas.ids import MINTED, hop_id_of
 from schemas.topics import CREDIT_REQUESTS
 from streams.broker import Hop
 from streams.rows import STATE, columnar
+from streams.state.requests import Claim
 from streams.state.transactions import TransactionKey
 from streams.steps.count import RECOGNISED, TransactionState
 from streams.steps.encode import encode
@@ -30,6 +31,14 @@ _COLUMNS = {
     "transaction_id": pl.String,
     "moved": pl.Boolean,
     **_STATE,
+}
+_SENT_ON = {
+    **dict.fromkeys(("person", "origin"), pl.String),
+    "revision": pl.Int64,
+    "step": pl.Int64,
+    "moved": pl.Boolean,
+    "record_time": pl.Int64,
+    **{name: pl.Int64 if name in ("occurred_at", "value", "payout") else pl.String for name in Claim._fields},
 }
 _CONTENT = (
     "partner",
@@ -80,10 +89,42 @@ def request_hops(wishes: Sequence[Wish], count: int) -> list[Hop]:
     ).filter(~pl.col("moved") | (pl.col("route") != pl.col("own")))
     recognised = pl.col("status").is_in(list(RECOGNISED))
     frame = frame.with_columns(pl.when(recognised).then(pl.col("value", "payout")).otherwise(0))
-    frame = frame.with_columns(request_id=_ids(frame))
+    frame = frame.with_columns(
+        pl.lit("").alias("person"),
+        pl.lit("").alias("origin"),
+        pl.lit(0, pl.Int64).alias("step"),
+        request_id=_ids(frame),
+    )
     values = encode(CREDIT_REQUESTS, frame)
     # The trigger's record time: decisions on the other side do not depend on when the hop was sent.
     columns = (partitions(frame["route"], count).tolist(), frame["route"], values, frame["record_time"])
+    return [
+        Hop(CREDIT_REQUESTS, partition, route.encode(), value, time)
+        for partition, route, value, time in zip(*columns, strict=True)
+    ]
+
+
+def sent_on_hops(wishes: Sequence[Wish], count: int) -> list[Hop]:
+    """Return the hops that send requests on to the visitor that theirs belongs to; ``wishes`` are values of `_SENT_ON`."""
+    if not wishes:
+        return []
+    frame = columnar(wishes, _SENT_ON)
+    none = {name: pl.lit("") for name in ("click_id", "lead_id")}
+    nowhere = {"trigger_partition": pl.lit(-1, pl.Int32), "trigger_offset": pl.lit(-1, pl.Int64)}
+    frame = frame.with_columns(route=routes(frame["person"]), visitor_id=pl.col("person"), **none, **nowhere)
+    moved = pl.when(pl.col("moved")).then(pl.lit(str(True))).otherwise(pl.lit(str(False)))
+    texts = frame.with_columns(moved=moved).select(
+        pl.concat_str((*_CONTENT, "person", "origin", "step"), separator="\x00")
+    )
+    frame = frame.with_columns(
+        request_id=pl.Series([hop_id_of(text) for text in texts.to_series().to_list()])
+    )
+    columns = (
+        partitions(frame["route"], count).tolist(),
+        frame["route"],
+        encode(CREDIT_REQUESTS, frame),
+        frame["record_time"],
+    )
     return [
         Hop(CREDIT_REQUESTS, partition, route.encode(), value, time)
         for partition, route, value, time in zip(*columns, strict=True)

@@ -11,6 +11,7 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_touches, put_transactions
+from streams.linking import restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
@@ -29,10 +30,12 @@ def restore(
     for state in states.values():
         state.newest = newest
         state.cold_floor = floor if colder else None
+        state.links.complete = False
     for topic in IDENTIFIED_TOPICS:
         _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], numbers, partitions, floor))
     impressions = counts(settings.models, "impression")
     put_touches(states, history.touches(numbers, partitions, floor, impressions))
+    restore_links(states, history.links(numbers, partitions))
     put_transactions(states, history.transactions(numbers, partitions, floor))
     put_requests(states, *history.requests(numbers, partitions, floor))
     return states

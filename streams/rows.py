@@ -78,17 +78,17 @@ def count_frame(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
 def credit_frame(
     credits: pl.DataFrame,
     signed: pl.DataFrame,
-    triggered: Sequence[tuple[tuple[str, str, str], Trigger]],
+    triggered: Sequence[tuple[tuple[str, str, str, str], Trigger]],
     requests: Sequence[Request],
 ) -> pl.DataFrame:
     """Return signed rows of kind ``credit``: of ``credits``, each with the sign in ``signed``, and what its ``place`` there has in ``triggered``
-    (partner, transaction id and route, then the trigger) and ``requests``."""
+    (partner, transaction id, route and person, then the trigger) and ``requests``."""
     rows = [
-        ("credit", *trigger, *key, *halves(request.request_id), request.revision)
+        ("credit", *trigger, *key[:3], *halves(request.request_id), request.revision, key[3])
         for (key, trigger), request in zip(triggered, requests, strict=True)
     ]
     schema = {name: kind for name, kind in _COUNT.items() if name != "sign"}
-    causes = columnar(rows, {**schema, "revision": pl.Int64})
+    causes = columnar(rows, {**schema, "revision": pl.Int64, "person": pl.String})
     return pl.concat(
         (causes[signed["place"]], signed.select(pl.col("sign").cast(pl.Int8)), credits), how="horizontal"
     )

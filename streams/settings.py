@@ -23,6 +23,7 @@ class WorkerSettings:
     dedup_window_ms: int = DAY_MS
     hot_window_ms: int = DAY_MS
     models: Models = field(default_factory=default_models)
+    person_limit: int = 20
     max_ids: int = 100_000_000
     align_slack_ms: int = 2_000
     align_hold_ms: int = 3_000

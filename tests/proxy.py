@@ -6,6 +6,7 @@ client ──▶ Proxy ──▶ server at ``target``
 import asyncio
 import threading
 from collections.abc import Coroutine
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,18 +15,33 @@ SECONDS = 30.0
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What befalls connections while they stay open.
+
+    ``delay``: seconds that each piece takes longer. ``cut_after``: bytes in both directions after which a connection ends. ``unanswered_after``:
+    bytes of a request after which its answer is lost, and the connection with it (0: the first answer to anything). None: never.
+    """
+
+    delay: float = 0.0
+    cut_after: int | None = None
+    unanswered_after: int | None = None
+
+
 class Proxy:
     """Listens on a loopback port of its own between ``with`` and its end, and lets everything through at first.
 
     The server at ``target`` (host, port) need not be there yet. ``cut`` ends all connections, and every new one at once;
-    ``hold_back`` keeps them open and lets nothing through, or only what clients send. ``mend`` undoes both: what was held
-    back arrives then, as it does in a network.
+    ``hold_back`` keeps them open and lets nothing through, or only what clients send. ``half_close`` tells servers that clients will send no
+    more, while clients go on. ``trouble`` is what befalls the rest. ``mend`` undoes all of it: what was held back arrives then, as it does in a
+    network; what was half closed stays so.
     """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self._is_cut = False
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._trouble = Trouble()
+        self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._requests_flow = asyncio.Event()
@@ -61,6 +77,16 @@ class Proxy:
         """Let nothing through for now, or no answers: requests arrive then, and nobody hears what came of them."""
         self._run(self._hold_back(answers_only))
 
+    def half_close(self) -> None:
+        """End the requests' direction of all connections that are open now; answers still get through."""
+        self._run(self._half_close())
+
+    def trouble(
+        self, *, delay: float = 0.0, cut_after: int | None = None, unanswered_after: int | None = None
+    ) -> None:
+        """Let this befall all connections, old and new, from now on."""
+        self._run(self._set(Trouble(delay, cut_after, unanswered_after)))
+
     def mend(self) -> None:
         """Let everything through again."""
         self._run(self._mend())
@@ -70,8 +96,17 @@ class Proxy:
 
     async def _cut(self) -> None:
         self._is_cut = True
-        for writer in list(self._connections):
-            writer.transport.abort()
+        for link in list(self._links):
+            link.abort()
+
+    async def _half_close(self) -> None:
+        for link in list(self._links):
+            link.half_close()
+
+    async def _set(self, trouble: Trouble) -> None:
+        self._trouble = trouble
+        for link in self._links:
+            link.befall(trouble)
 
     async def _hold_back(self, answers_only: bool) -> None:
         self._answers_flow.clear()
@@ -80,6 +115,7 @@ class Proxy:
 
     async def _mend(self) -> None:
         self._is_cut = False
+        await self._set(Trouble())
         self._requests_flow.set()
         self._answers_flow.set()
 
@@ -99,23 +135,76 @@ class Proxy:
         except OSError:
             to_client.transport.abort()
             return
-        ends = {to_client, to_server}
-        self._connections |= ends
+        link = _Link(to_client, to_server, self._trouble)
+        self._links.add(link)
         try:
             await asyncio.gather(
-                _pump(client, to_server, self._requests_flow), _pump(server, to_client, self._answers_flow)
+                link.requests(client, self._requests_flow), link.answers(server, self._answers_flow)
             )
         except OSError:
             pass  # one side is gone, so the other one goes, too
         finally:
-            self._connections -= ends
-            for writer in ends:
-                writer.transport.abort()
+            self._links.discard(link)
+            link.abort()
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, flows: asyncio.Event) -> None:
-    while data := await source.read(CHUNK):
-        await flows.wait()
-        sink.write(data)
+class _Link:
+    """One client's connection through the proxy, and what is to befall it."""
+
+    def __init__(
+        self, to_client: asyncio.StreamWriter, to_server: asyncio.StreamWriter, trouble: Trouble
+    ) -> None:
+        self._to_client = to_client
+        self._to_server = to_server
+        self._trouble = trouble
+        self._asked = 0
+        self._is_half_closed = False
+
+    def befall(self, trouble: Trouble) -> None:
+        """Count from now."""
+        self._trouble = trouble
+
+    def half_close(self) -> None:
+        """Tell the server that there is no more to come."""
+        self._is_half_closed = True
+        self._to_server.write_eof()
+
+    def abort(self) -> None:
+        """End it for both."""
+        for writer in (self._to_client, self._to_server):
+            writer.transport.abort()
+
+    async def requests(self, source: asyncio.StreamReader, flows: asyncio.Event) -> None:
+        """Pass on what the client sends. Raises ConnectionError when it ends."""
+        while data := await source.read(CHUNK):
+            await flows.wait()
+            self._asked += len(data)
+            await self._pass(data, self._to_server)
+        raise ConnectionResetError
+
+    async def answers(self, source: asyncio.StreamReader, flows: asyncio.Event) -> None:
+        """Pass on what the server sends, unless that is to be lost. Raises ConnectionError when it ends."""
+        while data := await source.read(CHUNK):
+            await flows.wait()
+            least = self._trouble.unanswered_after
+            if least is not None and self._asked > least:
+                raise ConnectionResetError
+            self._asked = 0
+            await self._pass(data, self._to_client)
+        raise ConnectionResetError
+
+    async def _pass(self, data: bytes, sink: asyncio.StreamWriter) -> None:
+        if self._trouble.delay:
+            await asyncio.sleep(self._trouble.delay)
+        left = self._trouble.cut_after
+        if left is not None:
+            self._trouble = replace(self._trouble, cut_after=max(0, left - len(data)))
+        if sink is self._to_server and self._is_half_closed:
+            return
+        sink.write(data[:left])
         await sink.drain()
-    raise ConnectionResetError
+        if left is not None and len(data) >= left:
+            # What goes before the cut has to be on its way: an aborted transport throws its buffer away.
+            sink.close()
+            await sink.wait_closed()
+            raise ConnectionResetError

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,27 @@ def started(broker: LocalBroker) -> Iterator[LocalBroker]:
 
 
 class Running:
-    """A stack: broker (the embedded one, or ``make_broker``'s) and ClickHouse at first, then what the test starts. ``values`` are its settings."""
+    """A stack: broker (the embedded one, or ``make_broker``'s) and ClickHouse at first, then what the test starts. ``values`` are its settings.
 
-    def __init__(self, directory: Path, make_broker: MakeBroker = Broker) -> None:
+    ``variables`` are what its processes' environment holds beside the caller's.
+    """
+
+    def __init__(
+        self, directory: Path, make_broker: MakeBroker = Broker, variables: Mapping[str, str] | None = None
+    ) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         tuned = {"FUNNEL_PARTITIONS": str(PARTITIONS), "FUNNEL_FLUSH_MS": "100", "PYTHONPATH": str(ROOT)}
+        given = dict(variables or {})
+        if "PYTHONPATH" in given:
+            given["PYTHONPATH"] += os.pathsep + tuned["PYTHONPATH"]
+        tuned |= given
         self.stack = Stack(directory, {**environ, **tuned}, make_broker=make_broker)
         self.values: dict[str, Any] = {}
 
-    def start(self) -> None:
-        """Start broker and ClickHouse, and make topics and tables. Stop ``stack`` afterwards even if this fails."""
+    def start(self, **more: str) -> None:
+        """Start broker and ClickHouse, and make topics and tables. Stop ``stack`` afterwards even if this fails. ``more``: settings."""
         self.stack.start_servers()
-        self.values = read_settings(self.stack.settings())
+        self.values = read_settings(self.stack.settings(**more))
         list(initialise(self.values))
 
 

@@ -5,7 +5,7 @@ import { clock, count, duration, each, money, share } from "/static/format.js";
 
 const $ = (id) => document.getElementById(id);
 const DIMENSIONS = ["campaign", "affiliate", "offer", "channel", "country", "device"];
-const FILTERS = ["range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", ...DIMENSIONS];
+const FILTERS = ["range", "from", "to", "tz", "bots", "currency", "model", "top", "metric", "recent", ...DIMENSIONS];
 const NAMES = { campaign: "Campaign", affiliate: "Affiliate", offer: "Offer" };
 const first = JSON.parse($("first").textContent);
 let state = new URLSearchParams(location.search);
@@ -32,11 +32,11 @@ function set(changes, remember = true) {
 
 // Filters -------------------------------------------------------------------------------------------------------------
 
-function fill(select, values, chosen, all) {
+function fill(select, values, chosen, all, name = (value) => value) {
   const known = chosen && !values.includes(chosen) ? [...values, chosen] : values;
   const signature = JSON.stringify([known, all]);
   if (select.dataset.known !== signature) {
-    const made = known.map((value) => element("option", { value }, value));
+    const made = known.map((value) => element("option", { value }, name(value)));
     select.replaceChildren(...(all ? [element("option", { value: "" }, all)] : []), ...made);
     select.dataset.known = signature;
   }
@@ -59,6 +59,7 @@ function controls() {
   const zones = new Set(["UTC", own_zone, "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney"]);
   fill($("tz"), [...zones].filter(Boolean), zone, null);
   $("metric").value = state.get("metric") || "clicks";
+  $("recent").value = state.get("recent") || "5";
   for (const button of document.querySelectorAll("[data-top]")) button.setAttribute("aria-pressed", String(button.dataset.top === (state.get("top") || "campaign")));
   for (const link of document.querySelectorAll(".csv")) link.href = `/export.csv?table=${link.dataset.table}&${asked()}`;
 }
@@ -78,6 +79,7 @@ $("filters").addEventListener("change", (event) => {
 $("reset").addEventListener("click", () => set(Object.fromEntries(FILTERS.map((name) => [name, null]))));
 $("tz").addEventListener("change", (event) => set({ tz: event.target.value === "UTC" ? null : event.target.value }));
 $("metric").addEventListener("change", (event) => set({ metric: event.target.value === "clicks" ? null : event.target.value }));
+$("recent").addEventListener("change", (event) => set({ recent: event.target.value === "5" ? null : event.target.value }));
 $("model").addEventListener("change", (event) => set({ model: event.target.value === "last_click" ? null : event.target.value }));
 for (const button of document.querySelectorAll("[data-top]")) button.addEventListener("click", () => set({ top: button.dataset.top === "campaign" ? null : button.dataset.top }));
 addEventListener("popstate", () => {
@@ -111,7 +113,7 @@ function funnel() {
     return item;
   });
   $("funnel").replaceChildren(...items);
-  $("counted").textContent = view.credited ? `With a filter, conversions are those credited to these touches (${(state.get("model") || "last_click").replace("_", " ")}).` : "";
+  $("counted").textContent = view.credited ? `With a filter, conversions are those credited to these touches (${(state.get("model") || "last_click").replaceAll("_", " ")}).` : "";
 }
 
 const VALUES = {
@@ -165,7 +167,7 @@ function models() {
     byName.get(name).set(model, [conversions, revenue]);
   }
   const known = [...totals.keys()].sort();
-  fill($("model"), known.length ? known : ["last_click"], state.get("model") || "last_click", null);
+  fill($("model"), known.length ? known : ["last_click"], state.get("model") || "last_click", null, (model) => model.replaceAll("_", " "));
   const order = (entry) => Math.max(...[...entry[1].values()].map((pair) => pair[0]));
   const named = [...byName].sort((a, b) => order(b) - order(a)).slice(0, 8);
   const heads = [NAMES[top], ...known.flatMap((model) => [model.replaceAll("_", " "), element("span", {}, "revenue", element("span", { class: "sr" }, ` by ${model}`))])];
@@ -194,6 +196,8 @@ function condition() {
   const now = Date.now() / 1000 + skew;
   if (away) return ["away", "ClickHouse does not answer", `ClickHouse has not answered since ${clock(away, view?.zone || "UTC", "second")}. The numbers below are those from before.`];
   if (!view) return ["wait", "Connecting", ""];
+  const [waiting, still] = view.waiting ?? [0, 0];
+  if (waiting && still > first.lag) return ["lag", "The pipeline stands still", `The pipeline stands still: ${count(waiting)} ${waiting === 1 ? "record waits" : "records wait"} in Kafka, and for ${duration(still)} none has been taken.`];
   const sources = view.sources.filter((row) => row[1] > 0);
   if (!sources.length) return ["empty", "No events yet", ""];
   // What was counted a while ago says nothing of now.
@@ -274,15 +278,70 @@ async function journey() {
   const id = state.get("journey") ?? "";
   $("find").journey.value = id;
   if (!id) return $("journey").replaceChildren();
-  const answer = await fetch(`/api/journey?id=${encodeURIComponent(id)}`).catch(() => null);
+  const answer = await fetch(`/api/explain/${encodeURIComponent(id)}`).catch(() => null);
   const told = answer ? await answer.json() : { error: "The server does not answer" };
-  if (told.error || !told.rows.length) return $("journey").replaceChildren(element("p", { class: "sum" }, told.error ?? "Nobody has this id."));
-  const zone = state.get("tz") || "UTC";
-  const steps = told.rows.map(([at, kind, campaign, affiliate, offer, channel, device, detail, value, currency, status]) =>
-    element("li", { "data-kind": kind }, element("time", { datetime: new Date(at).toISOString() }, clock(at / 1000, zone, "full")),
-      element("span", {}, element("b", {}, kind), " ", element("small", {}, [campaign, affiliate, offer, channel, device, detail, status].filter(Boolean).join(" · "))),
-      element("span", {}, value ? money(value, currency, 2) : "")));
-  $("journey").replaceChildren(element("p", { class: "sum" }, `Visitor ${told.visitor}, ${told.rows.length} events`), element("ol", { class: "steps", tabindex: "0", "aria-label": "Timeline" }, ...steps));
+  // Another id may have been asked for meanwhile.
+  if (id !== (state.get("journey") ?? "")) return;
+  if (told.error) return $("journey").replaceChildren(element("p", { class: "sum" }, told.error));
+  const parts = told.transactions.length ? told.transactions.map(story) : [touched(told.touches)];
+  const more = told.transactions_left_out ? [element("p", { class: "sum" }, `And ${told.transactions_left_out} more transactions: ask for them by their ids.`)] : [];
+  const refused = told.rejects.map((row) => element("p", { class: "sum" }, `Refused: ${row.reason} ${row.detail} at ${place(row)}`));
+  $("journey").replaceChildren(...refused, ...parts, decisions(told.deduplication), ...more);
+}
+
+const place = (row) => `${row.source}/${row.offset}`;
+const joined = (values) => values.filter(Boolean).join(" · ");
+
+function step(at, kind, detail, right) {
+  const time = Date.parse(at) / 1000;
+  return element("li", { "data-kind": kind }, element("time", { datetime: at }, clock(time, state.get("tz") || "UTC", "full")),
+    element("span", {}, element("b", {}, kind), " ", element("small", {}, detail)), element("span", {}, right ?? ""));
+}
+
+const touch = (row) => step(row.occurred_at, row.kind, joined([row.campaign, row.affiliate, row.offer, row.channel, row.country, row.device, place(row)]));
+
+function touched(touches) {
+  const whose = [...new Set(touches.map((row) => row.visitor_id))].join(", ");
+  return timeline(`Visitor ${whose}, ${touches.length} touches, no transaction`, touches.map(touch));
+}
+
+function timeline(title, steps) {
+  return element("section", { "aria-label": title }, element("h3", { class: "sum" }, title), element("ol", { class: "steps", tabindex: "0", "aria-label": "Timeline" }, ...steps));
+}
+
+function story(one) {
+  const reports = one.conversions.map((row) => step(row.status_at, "conversion", joined([row.status, place(row)]), row.value === null ? "" : money(row.value, row.currency, 2)));
+  const all = [...one.journey.map(touch), ...reports].sort((a, b) => Date.parse(a.querySelector("time").dateTime) - Date.parse(b.querySelector("time").dateTime));
+  const found = one.identity.visitor_id ? `visitor ${one.identity.visitor_id}, found by ${one.identity.by.replaceAll("_", " ")}` : "no visitor known";
+  const title = `${one.partner} ${one.transaction_id}: ${one.state?.status ?? "not counted"}, ${found}`;
+  return element("div", {}, timeline(title, all), shares(one), ledger(one));
+}
+
+function shares(one) {
+  const rows = one.credits.flatMap((model) => model.credits.map((share) => [
+    `${model.model} ${model.model_version}`, model.settings.rule ?? "", share.touch_kind ? joined([share.touch_kind, share.channel, share.campaign, share.affiliate]) : "nobody",
+    `${(share.weight / 1e7).toFixed(2)} %`, money(share.value, one.state?.currency ?? "", 2),
+  ]));
+  return folded(`Why: ${one.credits.length} models`, "Credits in force by model", ["Model", "Rule", "Touch", "Share", "Value"], rows);
+}
+
+function ledger(one) {
+  const rows = one.ledger.map((row) => [
+    clock(Date.parse(row.known_at) / 1000, state.get("tz") || "UTC", "full"), `${row.sign > 0 ? "+" : "−"} ${row.model} ${row.model_version}`,
+    `${(row.weight / 1e7).toFixed(2)} %`, money(row.value, one.state?.currency ?? "", 2), place(row),
+  ]);
+  return folded(`Ledger: ${rows.length} rows`, "Credits issued and taken back", ["Known at", "Model", "Share", "Value", "Place"], rows);
+}
+
+function decisions(kept) {
+  const rows = kept.map((row) => [row.event_id, place(row.kept), row.conflicts.map(place).join(", ") || "none", `at most ${row.duplicates_at_most}`]);
+  return folded(`Duplicates and conflicts: ${rows.length} events`, "What was kept of each event", ["Event", "Kept", "Conflicts", "Dropped"], rows);
+}
+
+function folded(summary, caption, heads, rows) {
+  const made = element("table", {});
+  table(made, caption, heads, rows);
+  return element("details", {}, element("summary", {}, summary), element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made));
 }
 
 $("find").addEventListener("submit", (event) => {

@@ -97,7 +97,7 @@ export async function overTime(target, name, view, values, shown) {
   const line = { x, y: values, text, hoverinfo: "text", type: "scatter", mode: values.length < 3 ? "lines+markers" : "lines", fill: "tozeroy" };
   const drawn = { ...line, line: { color: style("--accent"), width: 2 }, fillcolor: faint(style("--accent"), 0.12) };
   const range = [local(view.start, view.zone), local(Math.min(view.end, view.now + view.step), view.zone)];
-  await library.react(target, [drawn], layout({ xaxis: { range, type: "date" } }), CONFIG);
+  await library.react(target, [drawn], layout({ xaxis: { range, type: "date", tickangle: 0, nticks: Math.max(3, Math.round(target.clientWidth / 110)) } }), CONFIG);
 }
 
 function faint(hex, alpha) {
@@ -109,7 +109,7 @@ export async function bySecond(target, view) {
   const names = ["Impressions", "Clicks", "Leads", "Conversions"];
   const colours = [faint(style("--accent"), 0.3), style("--accent"), style("--warn"), style("--good")];
   const sum = view.seconds.reduce((all, row) => all + row[1] + row[2] + row[3] + row[4], 0);
-  target.setAttribute("aria-label", `${count(sum)} events in the last 5 minutes`);
+  target.setAttribute("aria-label", `${count(sum)} events in the last ${view.recent} minutes`);
   const library = await plotly();
   const traces = names.map((name, place) => ({
     type: "bar",
@@ -119,7 +119,7 @@ export async function bySecond(target, view) {
     marker: { color: colours[place] },
     hovertemplate: `%{y} ${name.toLowerCase()}<extra></extra>`,
   }));
-  const range = [local(view.now - 300, view.zone), local(view.now, view.zone)];
+  const range = [local(view.now - 60 * view.recent, view.zone), local(view.now, view.zone)];
   await library.react(target, traces, layout({ barmode: "stack", bargap: 0, xaxis: { range, type: "date", nticks: 4 }, yaxis: { nticks: 4 } }), CONFIG);
 }
 

@@ -16,7 +16,7 @@ from deploy.embedded.clickhouse.access.users import READER
 from deploy.embedded.supervise import Child, ChildFailed, free_port
 from deploy.private import write_private
 from deploy.secrets import embedded_secrets
-from deploy.settings import PREFIX
+from deploy.settings import FILE_SUFFIX, PREFIX
 from simulator.catalog import PARTNERS
 
 READY_SECONDS = 90.0
@@ -47,7 +47,6 @@ class Stack:
     processes: dict[str, Process] = field(default_factory=dict)
     broker: LocalBroker = field(init=False)
     clickhouse: ClickHouseServer = field(init=False)
-    dashboard: Child | None = None
     clickhouse_metrics: str = ""
     pids: dict[str, int] = field(default_factory=dict)
     _open: ExitStack = field(default_factory=ExitStack)
@@ -135,7 +134,11 @@ class Stack:
     def settings(self, **more: str) -> dict[str, str]:
         """Return the FUNNEL_* variables of a child; what the caller's environment sets stays, unless it is ours to say."""
         ours = {PREFIX + name: value for name, value in {**self._settings, **more}.items()}
-        return {**self.environ, **ours}
+        # Nor may the environment name a file for a secret that is ours to say.
+        inherited = {
+            name: value for name, value in self.environ.items() if name.removesuffix(FILE_SUFFIX) not in ours
+        }
+        return {**inherited, **ours}
 
     @property
     def collector_url(self) -> str:
@@ -170,14 +173,9 @@ class Stack:
         """Where the live page is."""
         return f"http://127.0.0.1:{self._settings['DASHBOARD_PORT']}/"
 
-    def start_dashboard(self, **more: str) -> Child:
+    def start_dashboard(self, **more: str) -> Process:
         """Start the live page. Raises ChildFailed."""
-        command = [sys.executable, "-m", "deploy.cli", "dashboard"]
-        log = self.directory / "logs" / "dashboard.log"
-        child = self.dashboard = Child("the live page", command, log, self.settings(**more))
-        self._open.callback(child.stop)
-        child.start(lambda: answers(self.dashboard_url + "healthz"), READY_SECONDS)
-        return child
+        return self.start("dashboard", "dashboard", lambda _: answers(self.dashboard_url + "healthz"), **more)
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -195,8 +193,6 @@ class Stack:
         parts += [
             (process.child.name, process.child.pid, process.child.log) for process in self.processes.values()
         ]
-        if self.dashboard is not None:
-            parts.append((self.dashboard.name, self.dashboard.pid, self.dashboard.log))
         for name, pid, log in parts:
             if pid is None:
                 raise ChildFailed(name, "has ended", None, log)

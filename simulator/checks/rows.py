@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from schemas.framing import schema_id_of
 from schemas.ids import route_of, transaction_route
 from schemas.registry import latest_schema
-from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, EVENT_TOPICS, KIND_OF_TOPIC, POSTBACKS, TOPICS
+from schemas.topics import CONVERSIONS, CREDIT_REQUESTS, EVENT_TOPICS, KIND_OF_TOPIC, LINKS, POSTBACKS, TOPICS
 from simulator.checks.reading import Row, Tables, milliseconds, quoted
 from simulator.log import Record
 from simulator.oracle.enrich import Enrichment
@@ -153,7 +153,7 @@ def _difference(comparison: Comparison, expected: Sequence[Any], actual: Sequenc
 def _expression(column: str) -> str:
     if column.endswith(("_at", "_time")):
         return milliseconds(column)
-    return f"toString({column})" if column in ("event_id", "route") else column
+    return f"toString({column})" if column in ("event_id", "touch_id", "route") else column
 
 
 def _journaled(result: Result, source: SourceResult) -> Comparison:
@@ -183,7 +183,7 @@ def _decoded(result: Result, topic: str, record: Record) -> dict[str, Any]:
 
 
 def _route(topic: str, decoded: Mapping[str, Any]) -> str:
-    if topic == CREDIT_REQUESTS:
+    if topic in (CREDIT_REQUESTS, LINKS):
         return str(decoded["route"])
     if topic in (CONVERSIONS, POSTBACKS):
         return transaction_route(decoded["partner"], decoded["transaction_id"])

@@ -14,6 +14,7 @@ from schemas.topics import (
     CREDIT_REQUESTS,
     KIND_OF_TOPIC,
     LEADS,
+    LINKS,
     POSTBACKS,
     TOPICS,
     TOUCH_TOPICS,
@@ -23,6 +24,7 @@ from simulator.oracle.count import Accepted, Transaction, state_of
 from simulator.oracle.credit import Journeys, Touch, credits_of
 from simulator.oracle.enrich import Enrich, enricher
 from simulator.oracle.given import Given
+from simulator.oracle.person import Persons
 from simulator.oracle.reject import Reject, event_id_of, read
 from simulator.oracle.repeat import DAY_MS, Identities, Revisions, TouchIds, Verdict, content_of
 from simulator.oracle.result import Fate, Result, SourceResult, sources_of
@@ -35,6 +37,7 @@ class Rules:
 
     dedup_window_ms: int = DAY_MS
     models: Models = field(default_factory=default_models)
+    person_limit: int = 20
     country_mmdb: Path | None = None
     asn_mmdb: Path | None = None
     given: Mapping[int, Given] | None = None
@@ -61,6 +64,7 @@ class _Oracle:
     enrich: Enrich = field(init=False)
     journeys: Journeys = field(default_factory=Journeys)
     rollup: Rollup = field(default_factory=Rollup)
+    persons: Persons = field(init=False)
     conversions: dict[Transaction, list[Accepted]] = field(default_factory=dict)
     standing: dict[tuple[str, str, str], tuple[int, bool, str, int, int]] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
@@ -69,6 +73,7 @@ class _Oracle:
     def __post_init__(self) -> None:
         ordered = {line: self.log.lines[line] for line in sorted(self.log.lines, key=_by_topic)}
         self.sources = sources_of(self.log, ordered)
+        self.persons = Persons(self.rules.person_limit)
         self.enrich = enricher(self.rules.country_mmdb, self.rules.asn_mmdb)
 
     def finish(self) -> Result:
@@ -76,7 +81,7 @@ class _Oracle:
         transactions = {key: state_of(events) for key, events in self.conversions.items()}
         credits = []
         for key, state in transactions.items():
-            mine = list(credits_of(key, state, self.journeys, self.rules.models))
+            mine = list(credits_of(key, state, self.journeys, self.persons, self.rules.models))
             self.rollup.add_transaction(state)
             self.rollup.add_credits(state, mine)
             credits += mine
@@ -152,12 +157,12 @@ class _Line:
         return Fate.REJECTED
 
     def _verdict(self, record: Record, fields: Mapping[str, Any], event_id: str) -> Verdict:
-        if self.topic in (*TOUCH_TOPICS, POSTBACKS):
+        if self.topic in (*TOUCH_TOPICS, POSTBACKS, LINKS):
             return self.touch_ids.verdict(event_id, record.time, content_of(fields))
         if self.topic == CONVERSIONS:
             return self.identities.verdict(_identity(fields), content_of(fields))
-        key = fields["partner"], fields["transaction_id"], fields["route"]
-        return self.revisions.verdict(key, fields["revision"])
+        key = fields["partner"], fields["transaction_id"], fields["route"], fields["person"]
+        return self.revisions.verdict(key, (fields["revision"], fields["step"]))
 
     def _hold(self, event_id: str, fields: Mapping[str, Any]) -> None:
         """Note which accepted event a duplicate stands behind."""
@@ -171,11 +176,13 @@ class _Line:
     def _accept(self, record: Record, fields: dict[str, Any], event_id: str, route: str) -> None:
         self.oracle.holders[event_id] = event_id
         if self.topic == CREDIT_REQUESTS:
+            if fields["person"] != "":
+                return
             key = fields["partner"], fields["transaction_id"], route
             state = (fields["revision"], fields["moved"], fields["status"], fields["value"], fields["payout"])
             self.oracle.standing[key] = state
             return
-        if self.topic == POSTBACKS:
+        if self.topic in (POSTBACKS, LINKS):
             return
         enrichment = self.oracle.enrich(fields)
         self.source.enrichments[record.offset] = enrichment
@@ -203,12 +210,13 @@ class _Line:
                 self.oracle.journeys.add_click(fields["click_id"], touch)
             elif self.topic == LEADS:
                 self.oracle.journeys.add_lead(fields["lead_id"], touch)
+                self.oracle.persons.add_lead(fields)
             else:
                 self.oracle.journeys.add_touch(touch)
 
 
 def _route(topic: str, fields: Mapping[str, Any]) -> str:
-    if topic == CREDIT_REQUESTS:
+    if topic in (CREDIT_REQUESTS, LINKS):
         return str(fields["route"])
     if topic in (CONVERSIONS, POSTBACKS):
         return transaction_route(fields["partner"], fields["transaction_id"])

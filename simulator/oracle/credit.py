@@ -7,8 +7,10 @@ from math import isqrt
 from typing import NamedTuple
 
 from schemas.attribution import Model, Models
+from schemas.ids import route_of
 from simulator.oracle.count import State, Transaction, route_of_state
 from simulator.oracle.money import divide, quantised
+from simulator.oracle.person import Persons
 from simulator.oracle.reject import NO_ID
 
 UNATTRIBUTED = "unattributed"
@@ -130,9 +132,11 @@ class Journeys:
                 return min(before).visitor_id
         return state.visitor_id
 
-    def candidates(self, route: str, visitor_id: str, at: int, model: Model) -> Sequence[Touch]:
-        """Return the touches of a visitor that may earn a conversion at ``at`` under ``model``, the earliest first. One accepted twice is one."""
-        touches = set(self._touches_of.get((route, visitor_id), [])) if visitor_id else set()
+    def candidates(self, visitors: Sequence[str], at: int, model: Model) -> Sequence[Touch]:
+        """Return the touches of ``visitors`` that may earn a conversion at ``at`` under ``model``, the earliest first. One accepted twice is one."""
+        touches = {
+            touch for visitor in visitors for touch in self._touches_of.get((route_of(visitor), visitor), [])
+        }
         found = sorted(touch for touch in touches if _counts(touch, at, model))
         others = [touch for touch in found if touch.channel != "direct"]
         if model.direct == "ignored" or (model.direct == "last_resort" and others):
@@ -147,13 +151,17 @@ def _counts(touch: Touch, at: int, model: Model) -> bool:
 
 
 def credits_of(
-    transaction: Transaction, state: State, journeys: Journeys, models: Models
+    transaction: Transaction, state: State, journeys: Journeys, persons: Persons, models: Models
 ) -> Iterable[Credit]:
     """Yield the credits in force for a transaction, under every model."""
     route = route_of_state(transaction, state)
     visitor_id = journeys.visitor_of(route, state)
+    visitors: Sequence[str] = []
+    # A visitor that the conversion merely names, on another route than its own, leads nowhere.
+    if visitor_id and route_of(visitor_id) == route:
+        visitors = persons.visitors_with(visitor_id)
     for model in models:
-        candidates = journeys.candidates(route, visitor_id, state.occurred_at, model)
+        candidates = journeys.candidates(visitors, state.occurred_at, model)
         key = (*transaction, route, *model.key)
         if not candidates:
             yield _unattributed(key, state)

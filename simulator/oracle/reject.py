@@ -8,7 +8,7 @@ from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.ids import ALPHABET, ROUTE_LENGTH
 from schemas.registry import schema_by_id
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, LINKS, POSTBACKS
 from simulator.oracle.given import Given, resolved, writer
 
 EARLIEST = 946_684_800_000
@@ -26,6 +26,7 @@ REQUIRED = {
     CONVERSIONS: ("partner", "transaction_id"),
     CREDIT_REQUESTS: ("partner", "transaction_id"),
     POSTBACKS: ("verdict",),
+    LINKS: ("purpose", "visitor_id"),
 }
 LIMITED = (
     "visitor_id",
@@ -38,6 +39,10 @@ LIMITED = (
     "affiliate",
     "offer",
     "creative",
+    "identity_key",
+    "winner",
+    "origin",
+    "person",
 )
 
 
@@ -129,12 +134,22 @@ def _broken_money(record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _broken_hop(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
-    if topic != CREDIT_REQUESTS:
+    if topic not in (CREDIT_REQUESTS, LINKS):
         return None
     route = record["route"]
     if len(route) != ROUTE_LENGTH or any(character not in ALPHABET for character in route):
         return "hop", "route"
+    if topic == LINKS:
+        return _broken_link(record)
     return None if 1 <= record["revision"] < 1 << 31 else ("hop", "revision")
+
+
+def _broken_link(record: dict[str, Any]) -> tuple[str, str] | None:
+    if record["purpose"] not in ("claim", "pair", "touch"):
+        return "hop", "purpose"
+    if record["purpose"] == "touch" and record["touch_kind"] not in ("click", "lead", "impression"):
+        return "hop", "touch_kind"
+    return None if is_uuid(record["touch_id"]) else ("hop", "touch_id")
 
 
 def is_uuid(text: str) -> bool:

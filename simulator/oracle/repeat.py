@@ -53,14 +53,14 @@ class Identities:
 
 
 class Revisions:
-    """The highest revision per transaction and route that one partition of credit requests has had."""
+    """The highest revision, then step, per transaction, route and person that one partition of credit requests has had."""
 
     def __init__(self) -> None:
-        self._highest: dict[Hashable, int] = {}
+        self._highest: dict[Hashable, tuple[int, int]] = {}
 
-    def verdict(self, key: Hashable, revision: int) -> Verdict:
+    def verdict(self, key: Hashable, revision: tuple[int, int]) -> Verdict:
         """Judge the next request."""
-        if revision <= self._highest.get(key, -(1 << 63)):
+        if revision <= self._highest.get(key, (0, 0)):
             return Verdict.DUPLICATE
         self._highest[key] = revision
         return Verdict.NEW

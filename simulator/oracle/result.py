@@ -45,7 +45,7 @@ class Result:
 
     ``holders``: for every id in the log (lower case) the id of the row that stands for it: its own, or where it is a duplicate that of the
     accepted one. ``standing``: revision, moved, recognised value and payout of the request in force per transaction and route, as the
-    workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``models``: those credited
+    counting workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``models``: those credited
     under. ``given``: a Schema Registry's ids, where it gives them.
     """
 

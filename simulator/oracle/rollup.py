@@ -1,4 +1,4 @@
-"""docs/rules.md, section 8: the rollups. That of minutes is filled row by row, those of hours and days are summed up from it."""
+"""docs/rules.md, section 9: the rollups. That of minutes is filled row by row, those of hours and days are summed up from it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The rollups by minute, hour and day: the same columns over the same rows, by coarser buckets (docs/rules.md, section 8)."""
+"""The rollups by minute, hour and day: the same columns over the same rows, by coarser buckets (docs/rules.md, section 9)."""
 
 from sinks.clickhouse.rollup import Branch, Rollup
 

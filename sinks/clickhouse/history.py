@@ -17,10 +17,14 @@ from sinks.clickhouse.sql import literal, literals
 TransactionKey = tuple[str, str]
 
 _HOUR = 3_600_000
-_RECORDS = ("impression", "click", "lead", "conversion", "request", "postback")
+_RECORDS = ("impression", "click", "lead", "conversion", "request", "postback", "link")
 _TOUCH = (
     "toString(j.kind) AS kind, route, _record_time, event_id, occurred_at, visitor_id, click_id, lead_id, campaign, affiliate, offer, "
-    "channel, country, device, bot"
+    "channel, country, device, bot, '' AS origin"
+)
+_SENT_ON = (
+    "toString(touch_kind) AS kind, route, _record_time, touch_id AS event_id, occurred_at, visitor_id, '' AS click_id, '' AS lead_id, campaign, "
+    "affiliate, offer, channel, country, device, bot, j.origin AS origin"
 )
 _CONVERSION = (
     "route, _record_time, partner, transaction_id, content, event_id, status_at, status, occurred_at, value, payout, currency, click_id, "
@@ -28,11 +32,11 @@ _CONVERSION = (
 )
 _REQUEST = (
     "_source, _offset, _record_time, route, revision, moved, event_id, partner, transaction_id, occurred_at, status, value, payout, "
-    "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id"
+    "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id, person, origin, step"
 )
 _CREDIT = (
-    "partner, transaction_id, route, model, model_version, weight, value, payout, touch_id, touch_at, touch_kind, campaign, affiliate, offer, "
-    "channel, country, device, bot, status, occurred_at, currency, goal"
+    "partner, transaction_id, route, person, model, model_version, weight, value, payout, touch_id, touch_at, touch_kind, campaign, "
+    "affiliate, offer, channel, country, device, bot, status, occurred_at, currency, goal"
 )
 _LARGE = {"max_query_size": 1 << 26, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10_000_000}
 
@@ -74,7 +78,30 @@ class History:
         """Return clicks and leads after ``floor``, with ``impressions`` these too, in order of record time."""
         kinds = literals(("impression", "click", "lead")[not impressions :])
         where = f"j.kind IN {kinds} AND _record_time > {_time(floor)} AND {_ours(numbers, partitions)}"
-        return self._frame(_TOUCH, partitions, where).sort("_partition", "_record_time", maintain_order=True)
+        frame = self._frame(_TOUCH, partitions, where)
+        moved = where.replace(
+            f"j.kind IN {kinds}", f"j.kind = 'link' AND purpose = 'touch' AND touch_kind IN {kinds}"
+        )
+        return pl.concat((frame, self._frame(_SENT_ON, partitions, moved))).sort(
+            "_partition", "_record_time", maintain_order=True
+        )
+
+    def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
+        """Return who belongs to whom on the partitions: pairs (``visitor_id``, ``winner``) in the order in which they were taken, then whose touches
+        went where (``visitor_id``, ``origin``)."""
+        where = f"j.kind = 'link' AND {_ours(numbers, partitions)}"
+        pairs = self._frame(
+            "route, visitor_id, winner, origin",
+            partitions,
+            f"{where} AND purpose = 'pair' ORDER BY _ingested_at, _source, _offset",
+        )
+        touches = f"{where} AND purpose = 'touch' GROUP BY route, visitor_id, winner, origin"
+        return pl.concat((pairs, self._frame("route, visitor_id, winner, origin", partitions, touches)))
+
+    def claims_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
+        """Return all claims of identity keys (``identity_key``, ``visitor_id``) on ``routes``, in the order in which they were taken."""
+        where = f"{_at(('link',), routes)} AND purpose = 'claim' ORDER BY _ingested_at, _source, _offset"
+        return self._frame("identity_key, visitor_id", partitions, where)
 
     def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
         """Return all conversions of each transaction that has one after ``floor``."""
@@ -105,10 +132,13 @@ class History:
         self, routes: Sequence[str], partitions: int, kinds: Sequence[str] = ("click", "lead")
     ) -> pl.DataFrame:
         """Return every touch of ``kinds`` on ``routes``."""
-        return self._frame(_TOUCH, partitions, _at(kinds, routes))
+        moved = f"{_at(('link',), routes)} AND purpose = 'touch' AND touch_kind IN {literals(kinds)}"
+        return pl.concat(
+            (self._frame(_TOUCH, partitions, _at(kinds, routes)), self._frame(_SENT_ON, partitions, moved))
+        )
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        standing = " ORDER BY revision DESC LIMIT 1 BY partner, transaction_id, route"
+        standing = " ORDER BY revision DESC, step DESC LIMIT 1 BY partner, transaction_id, route, person"
         requests = self._frame(_REQUEST, partitions, f"kind = 'request' AND {where}{standing}")
         in_force = f"kind = 'credit' AND {where} GROUP BY {_CREDIT} HAVING sum(sign) > 0"
         return requests, self._frame(_CREDIT, partitions, in_force)

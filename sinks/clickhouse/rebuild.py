@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import TABLE, Journal
-from sinks.clickhouse.rollup import LIMIT, Rollup, derive
-from sinks.clickhouse.sql import literals
+from sinks.clickhouse.rollup import LIMIT, Range, Rollup, derive, rollup_fences, statement
+from sinks.clickhouse.sql import literal, literals
 
 Progress = Callable[[int], None]
-_OWN = ("impression", "click", "lead", "conversion", "request", "postback", "forward")
+_OWN = ("impression", "click", "lead", "conversion", "request", "postback", "link", "forward")
+_LONG = {"max_execution_time": 0}
 
 
 def rebuild(
@@ -59,10 +60,7 @@ def missing_rows(connection: Connection) -> int:
 
 def _fill(journal: Journal, rollup: Rollup, limit: int, progress: Progress) -> int:
     connection = journal.connection
-    sources = [
-        str(row[0])
-        for row in connection.query(f"SELECT DISTINCT toString(_source) FROM {TABLE} WHERE kind = 'flush'")
-    ]
+    sources = journaled_sources(connection)
     token = secrets.randbits(63) | 1
     journal.take_ownership(sources, token)
     total, more = 0, bool(sources)
@@ -71,3 +69,38 @@ def _fill(journal: Journal, rollup: Rollup, limit: int, progress: Progress) -> i
         total, more = total + derived.rows, derived.more
         progress(derived.rows)
     return total
+
+
+def restate_version(journal: Journal, rollup: Rollup, model: str, version: int, token: int) -> None:
+    """Put what the journal holds of one version of an attribution model in the place of what the rollup holds of it; all else stays.
+
+    Offline, and by the owner of all sources in the journal: raises NotOwner where another has taken one over. Until the exchange the rollup stays
+    as it is; interrupted, it is done again.
+    """
+    connection = journal.connection
+    sources = journaled_sources(connection)
+    fences = {name: at for name, at in rollup_fences(connection, rollup, sources).items() if at >= 0}
+    shadow = replace(rollup, table=f"{rollup.table}_rebuild")
+    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
+    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
+    columns = ", ".join(rollup.defaults)
+    others = f"_source = '' AND NOT (model = {literal(model)} AND greatest(model_version, 1) = {version})"
+    connection.execute(
+        f"INSERT INTO {shadow.table} ({columns}) SELECT {columns} FROM {rollup.table} WHERE {others}", _LONG
+    )
+    if fences:
+        credits = tuple(
+            replace(branch, condition=f"model = {literal(model)} AND model_version = {version}")
+            for branch in rollup.branches
+            if branch.kinds == ("credit",)
+        )
+        ranges = [Range(name, -1, at, 0, False) for name, at in sorted(fences.items())]
+        connection.execute(statement(replace(shadow, branches=credits), ranges, token), _LONG)
+    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
+    connection.execute(f"DROP TABLE {shadow.table}")
+
+
+def journaled_sources(connection: Connection) -> list[str]:
+    """Return every source that the journal has flushes of."""
+    rows = connection.query(f"SELECT DISTINCT toString(_source) FROM {TABLE} WHERE kind = 'flush' ORDER BY 1")
+    return [str(source) for (source,) in rows]

@@ -21,11 +21,15 @@ _FENCE_BUCKET = "toDateTime(0, 'UTC')"
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One query over the journal's rows of some kinds: expressions of the columns to group by, and of the columns to add up."""
+    """One query over the journal's rows of some kinds: expressions of the columns to group by, and of the columns to add up.
+
+    ``condition`` narrows the rows down.
+    """
 
     kinds: tuple[str, ...]
     keys: Mapping[str, str]
     measures: Mapping[str, str]
+    condition: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def _select(rollup: Rollup, branch: Branch, ranges: Sequence[Range]) -> str:
     columns = ", ".join(f"{expression} AS {_alias(name)}" for name, expression in values.items())
     kinds = ", ".join(literal(kind) for kind in branch.kinds)
     keys = ", ".join(map(_alias, branch.keys))
-    return f"SELECT {columns} FROM {TABLE} WHERE kind IN ({kinds}) AND ({_condition(ranges)}) GROUP BY {keys}"
+    return f"SELECT {columns} FROM {TABLE} WHERE kind IN ({kinds}) AND {branch.condition} AND ({_condition(ranges)}) GROUP BY {keys}"
 
 
 def _alias(name: str) -> str:

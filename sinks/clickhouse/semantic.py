@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sinks.clickhouse.sql import literal
+from sinks.clickhouse.versions import in_force
 
 KEYS = {
     "minute": "Minute in which it happened, UTC",
@@ -18,7 +19,7 @@ KEYS = {
     "affiliate": "Affiliate; empty where none was named",
     "offer": "Offer; empty where none was named",
     "channel": "Channel group; unattributed where no click earned the credit",
-    "model": "Attribution model. Take one at a time: each credits the same conversions",
+    "model": "Attribution model, in the version in force. Take one at a time: each credits the same conversions",
     "currency": "ISO 4217. Take one at a time; empty where no money is known",
     "first_currency": "1 in one row of each group. With several currencies, impressions, clicks and leads repeat: sum them where this is 1",
 }
@@ -55,6 +56,7 @@ EARLY = ("ctr", "lead_rate", "cr", "epc")
 
 COUNTED, CREDITED = "r.model = ''", "r.model = 'last_click'"
 """Whose conversions: as their partners reported them, or by the click that earned them."""
+_DATABASE = "${database}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def _branch(table: str, cut: Mapping[str, str], conversions: str, where: str) ->
         if counted
         else f"sumIf(r.credit_weight, {conversions}) / 1e9"
     )
+    where += "" if counted else f"\n        AND {in_force('r', _DATABASE)}"
     touches = ", ".join(
         f"sumIf(r.{name}, r.model = '' AND r.bot = 0) AS {name}"
         for name in ("impressions", "clicks", "leads")
@@ -214,6 +217,7 @@ def _attribution() -> View:
     {decimal("sum(r.revenue)")} AS revenue, {decimal("sum(r.payout)")} AS payout
 FROM ${{database}}.rollup_day AS r
 WHERE r.model != '' AND r._source = ''
+    AND {in_force("r", _DATABASE)}
 GROUP BY ALL"""
     described = {
         **{key: KEYS[key] for key in keys},
@@ -224,10 +228,11 @@ GROUP BY ALL"""
     return View("attribution", "Credit as it stands now, by model and day of the conversion.", sql, described)
 
 
-_CREDITED = """SELECT toMonday(j.touch_at) AS click_week, intDiv(toMonday(j.occurred_at) - click_week, 7) AS weeks, j.currency AS currency,
+_CREDITED = f"""SELECT toMonday(j.touch_at) AS click_week, intDiv(toMonday(j.occurred_at) - click_week, 7) AS weeks, j.currency AS currency,
         sum(j.sign * j.weight) / 1e9 AS won, sum(j.sign * ifNull(j.value, 0)) AS micros
-    FROM ${database}.journal AS j
+    FROM ${{database}}.journal AS j
     WHERE j.kind = 'credit' AND j.model = 'last_click' AND j.status IN ('pending', 'approved') AND j.channel != 'unattributed'
+        AND {in_force("j", _DATABASE)}
     GROUP BY click_week, weeks, currency
     HAVING won != 0 OR micros != 0"""
 

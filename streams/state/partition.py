@@ -7,6 +7,7 @@ from schemas.topics import IDENTIFIED_TOPICS
 from streams.settings import WorkerSettings
 from streams.state.ids import SeenIds
 from streams.state.interned import Interned
+from streams.state.links import Links
 from streams.state.requests import Requests
 from streams.state.touches import Touches
 from streams.state.transactions import Transactions
@@ -29,6 +30,7 @@ class PartitionState:
     touches: Touches = field(default_factory=Touches)
     transactions: Transactions = field(default_factory=Transactions)
     requests: Requests = field(default_factory=Requests)
+    links: Links = field(default_factory=Links)
     cold_floor: int | None = None
     warm: set[str] = field(default_factory=set)
     unresolved: set[str] = field(default_factory=set)
@@ -54,6 +56,7 @@ class PartitionState:
         self.touches.expire(floor)
         self.transactions.expire(floor)
         self.requests.expire(floor)
+        self.links.expire(floor)
         self.warm.clear()
         self.cold_floor = max(floor, self.cold_floor or floor)
         self.swept_at = self.newest
@@ -76,4 +79,5 @@ def empty_partition(settings: WorkerSettings) -> PartitionState:
             for topic in IDENTIFIED_TOPICS
         },
         settings.models,
+        links=Links(settings.person_limit),
     )

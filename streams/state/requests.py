@@ -10,8 +10,8 @@ import numpy.typing as npt
 from streams.state.chains import Chains
 from streams.state.credits import Credits
 
-RequestKey = tuple[str, str, str]
-"""Partner, transaction id and route."""
+RequestKey = tuple[str, str, str, str]
+"""Partner, transaction id, route, and the person it was sent on to (empty where it was not)."""
 
 
 class Claim(NamedTuple):
@@ -30,10 +30,15 @@ class Claim(NamedTuple):
     offer: str
 
 
+Sending = tuple[str, str, int, int, bool]
+"""To whom a request is sent on: person, origin, revision, step, and whether it is to be taken back there."""
+
+
 @dataclass(slots=True)
 class Request:
     """The newest request of a transaction on one route. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named; its credits in force
-    are the rows from ``start`` to below ``end`` of `Requests.credits`."""
+    are the rows from ``start`` to below ``end`` of `Requests.credits`. ``origin``: the visitor it came to before it was sent on; ``sent``: what
+    was sent on of it from here, None where that is not known; ``former``: hashes that requests before it named."""
 
     claim: Claim
     request_id: int
@@ -43,8 +48,17 @@ class Request:
     lead: int
     visitor: int
     seen_at: int
+    origin: str = ""
+    step: int = 0
+    sent: frozenset[Sending] | None = None
+    former: frozenset[int] = frozenset()
     start: int = 0
     end: int = 0
+
+    @property
+    def named(self) -> frozenset[int]:
+        """Hashes of all that this request or one before it named."""
+        return (self.former | {self.click, self.lead, self.visitor}) - {0}
 
 
 @dataclass(slots=True)
@@ -58,16 +72,18 @@ class Requests:
     _watching: set[tuple[int, RequestKey]] = field(default_factory=set)
     _unindexed: list[tuple[int, RequestKey]] = field(default_factory=list)
 
-    def known_revision(self, key: RequestKey) -> int:
-        """Return the revision that stands for ``key``, 0 if there is none."""
+    def known_revision(self, key: RequestKey) -> tuple[int, int]:
+        """Return revision and step of the request that stands for ``key``, zeros if there is none."""
         request = self.by_key.get(key)
-        return 0 if request is None else request.revision
+        return (0, 0) if request is None else (request.revision, request.step)
 
     def put(self, key: RequestKey, request: Request) -> None:
         """Let ``request`` stand for ``key``; credits in force are carried over from the one it replaces."""
         former = self.by_key.get(key)
         if former is not None:
             request.start, request.end = former.start, former.end
+            request.sent = former.sent
+            request.former = former.named
         self.by_key[key] = request
         self.watch((value, key) for value in (request.click, request.lead, request.visitor))
 

@@ -4,7 +4,7 @@ About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and le
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ _FIXED: dict[str, Any] = {
     "visitor": np.uint64,
     "click": np.uint64,
     "lead": np.uint64,
+    "origin": np.uint64,
     "route": np.uint32,
     "occurred_at": np.int64,
     "record_time": np.int64,
@@ -62,7 +63,24 @@ def route_code(route: str) -> int:
     return int.from_bytes(route.encode("ascii"), "little")
 
 
+BY_LEAD, BY_CLICK = 1 << 43, 1 << 44
+"""What a time in ms is taken from to make a step: a click counts for more than a lead, an earlier touch for more than a later one."""
+
 GATHERED = ("event_hi", "event_lo", "occurred_at", "kind", *DIMENSIONS, "bot")
+
+
+class Led(NamedTuple):
+    """``visitors[i]`` (a hash) is whom the id at ``places[i]`` of those asked for leads to."""
+
+    places: I64
+    visitors: U64
+
+
+def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
+    if "origin" not in frame.columns:
+        return visitors
+    origins = string_hashes(frame["origin"])
+    return np.where(origins == 0, visitors, origins)
 
 
 @dataclass(slots=True)
@@ -83,7 +101,7 @@ class Touches:
         """Add touches (columns `NEEDED`; times in ms; all of one ``kind``, or restored) and return their hashes, by visitor, click and lead,
         as far as they lead to a touch.
 
-        The click id of a lead is not its own and is not indexed.
+        The click id of a lead is not its own and is not indexed. A touch with an ``origin`` happened to that visitor and was sent on.
         """
         kind = frame["kind"].cast(KINDS).to_physical().to_numpy()
         hashes = {"visitor": string_hashes(frame["visitor_id"])}
@@ -94,6 +112,7 @@ class Touches:
         none = np.zeros(frame.height, dtype=np.uint64)
         added: dict[str, npt.NDArray[Any]] = {
             **{name: hashes.get(name, none) for name in ("visitor", "click", "lead")},
+            "origin": _origins(frame, hashes["visitor"]),
             "route": route_codes(frame["route"]),
             "occurred_at": frame["occurred_at"].to_numpy(),
             "record_time": frame["_record_time"].to_numpy(),
@@ -117,27 +136,35 @@ class Touches:
             chains.add(np.ascontiguousarray(added[name]))
         self.rows = end
 
-    def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> U64:
-        """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does.
+    def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> tuple[U64, I64]:
+        """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does, and the step: it grows as better
+        touches become known.
 
         Arguments are arrays of one length: route codes, hashes (0: not named), times in ms. Only touches on the row's route with
         ``occurred_at <= until`` count, the earliest by (occurred_at, event id) first.
         """
         found = np.zeros(len(routes), dtype=np.uint64)
-        for chains, wanted in ((self._leads, leads), (self._clicks, clicks)):
+        steps = np.zeros(len(routes), dtype=np.int64)
+        for chains, wanted, least in ((self._leads, leads, BY_LEAD), (self._clicks, clicks, BY_CLICK)):
             places, rows = self._eligible(chains.find(wanted), routes, until)
             first = np.flatnonzero(np.diff(places, prepend=-1))
             found[places[first]] = self._columns["visitor"][rows[first]]
-        return found
+            steps[places[first]] = least - self._columns["occurred_at"][rows[first]]
+        return found, steps
 
-    def journeys(self, routes: U32, visitors: U64, since: I64, until: I64) -> tuple[Journeys, I64]:
+    def journeys(
+        self, routes: U32, visitors: U64, since: I64, until: I64, only: U64 | None = None
+    ) -> tuple[Journeys, I64]:
         """Return the visitors' touches on their routes with ``since <= occurred_at <= until``, and their rows (for `gather`).
 
-        Arguments are arrays of one length. A touch that is remembered twice (its id was accepted again after the deduplication window)
+        Arguments are arrays of one length; where ``only`` is not 0, no touches but those of that
+        origin. A touch that is remembered twice (its id was accepted again after the deduplication window)
         counts once.
         """
         places, rows = self._eligible(self._visitors.find(visitors), routes, until)
         recent = self._columns["occurred_at"][rows] >= since[places]
+        if only is not None:
+            recent &= (only[places] == 0) | (self._columns["origin"][rows] == only[places])
         places, rows = self._distinct(places[recent], rows[recent])
         columns = self._columns
         age = until[places] - columns["occurred_at"][rows]
@@ -147,6 +174,20 @@ class Touches:
     def gather(self, rows: I64) -> dict[str, npt.NDArray[Any]]:
         """Return the columns of the touches in ``rows``; dimensions as numbers of `interned`."""
         return {name: self._columns[name][rows] for name in GATHERED}
+
+    def led_to(self, named: U64) -> Led:
+        """Return every visitor that a click or lead id among the hashes ``named`` leads to, whenever that was."""
+        found = [chains.find(named) for chains in (self._clicks, self._leads)]
+        places, rows = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        return Led(places, self._columns["visitor"][rows])
+
+    def of_visitor(self, visitor: int) -> I64:
+        """Return the rows of all touches of the visitor with that hash."""
+        return self._visitors.find(np.array([visitor], dtype=np.uint64)).rows
+
+    def moving(self, rows: I64) -> dict[str, npt.NDArray[Any]]:
+        """Return what is sent on of the touches in ``rows``: what `gather` does, hashes of their origins, and record times (ms)."""
+        return self.gather(rows) | {name: self._columns[name][rows] for name in ("origin", "record_time")}
 
     def _distinct(self, places: I64, rows: I64) -> tuple[I64, I64]:
         """Leave touches out that are there before, and order those that only time and event id do not order."""

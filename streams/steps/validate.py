@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS
+from schemas.attribution import TOUCH_KINDS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, LINKS, POSTBACKS
 from streams.steps.columns import META_SCHEMA, coded, string_lengths
 from streams.steps.plans import latest_plan
 from streams.steps.uuids import parse_uuids
@@ -21,6 +22,7 @@ AHEAD_MS = 3_600_000
 """How far an event's time may lie after its record time."""
 MOST_MICROS = 10**15
 MOST_REVISIONS = 2**31 - 1
+PURPOSES = ("claim", "pair", "touch")
 STATUSES = ("pending", "approved", "rejected", "reversed")
 
 _REQUIRED = {
@@ -30,10 +32,11 @@ _REQUIRED = {
     CONVERSIONS: ("partner", "transaction_id"),
     CREDIT_REQUESTS: ("partner", "transaction_id"),
     POSTBACKS: ("verdict",),
+    LINKS: ("purpose", "visitor_id"),
 }
 _BOUNDED = (
     *("visitor_id", "click_id", "lead_id", "external_id", "partner", "transaction_id"),
-    *("campaign", "affiliate", "offer", "creative"),
+    *("campaign", "affiliate", "offer", "creative", "identity_key", "winner", "origin", "person"),
 )
 _TIMES = ("occurred_at", "status_at")
 _AMOUNTS = ("value", "payout")
@@ -128,6 +131,11 @@ def _rules(topic: str, has: frozenset[str]) -> Iterator[Rule]:
     if topic == CREDIT_REQUESTS:
         yield Rule("hop", "route", _bad_route)
         yield Rule("hop", "revision", _bad_revision)
+    if topic == LINKS:
+        yield Rule("hop", "route", _bad_route)
+        yield Rule("hop", "purpose", _bad_purpose)
+        yield Rule("hop", "touch_kind", _bad_touch_kind)
+        yield Rule("hop", "touch_id", _bad_touch_id)
 
 
 def _present(names: Iterable[str], has: frozenset[str]) -> tuple[str, ...]:
@@ -164,6 +172,19 @@ def _bad_route(frame: pl.DataFrame) -> Mask:
 def _bad_revision(frame: pl.DataFrame) -> Mask:
     revision = frame["revision"].to_numpy()
     return np.asarray((revision < 1) | (revision > MOST_REVISIONS))
+
+
+def _bad_purpose(frame: pl.DataFrame) -> Mask:
+    return _unless(frame, "purpose", PURPOSES.__contains__)
+
+
+def _bad_touch_kind(frame: pl.DataFrame) -> Mask:
+    named = _unless(frame, "touch_kind", TOUCH_KINDS.__contains__)
+    return np.asarray(named & (frame["purpose"] == "touch").to_numpy())
+
+
+def _bad_touch_id(frame: pl.DataFrame) -> Mask:
+    return ~parse_uuids(frame["touch_id"]).valid
 
 
 def _amount(frame: pl.DataFrame, name: str) -> npt.NDArray[np.int64]:

@@ -41,6 +41,7 @@ def _batch(topic: str) -> RawBatch:
         **{
             "status": "pending",
             "verdict": "accepted",
+            "purpose": "claim",
             "revision": 1,
             "route": visitor[:4],
             "user_agent": "Mozilla/5.0 (X11; Linux x86_64)",

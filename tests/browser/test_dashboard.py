@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from deploy.embedded.stack import answers, owns_partitions
+from deploy.embedded.supervise import free_port
 from deploy.settings import clickhouse_settings
 from sinks.clickhouse.client import connect
 from tests.browser.conftest import Visitor, visiting
@@ -126,6 +129,17 @@ def test_filters_are_in_the_url_and_come_back(visitor: Visitor, running: Running
     expect(page.locator("#funnel [data-step=impressions] .big")).to_have_text(f"{everything[0]:,}")
 
 
+def test_the_last_hour_by_second(visitor: Visitor, running: Running) -> None:
+    page = shown(visitor, running)
+    page.select_option("#recent", "60")
+    expect(page.locator("#now")).to_have_attribute("aria-label", re.compile("events in the last 60 minutes"))
+    assert "recent=60" in page.url
+    told = httpx.get(f"{running.stack.dashboard_url}api/overview?recent=60", trust_env=False).json()
+    assert sum(sum(row[1:]) for row in told["seconds"]) >= 3, (
+        "the clicks of the hostile campaign came just now"
+    )
+
+
 def test_the_file_holds_what_the_table_shows(visitor: Visitor, running: Running) -> None:
     page = shown(visitor, running)
     with page.expect_download() as download:
@@ -151,7 +165,8 @@ def test_a_journey(visitor: Visitor, running: Running) -> None:
     page = shown(visitor, running)
     page.fill("#find input", click_id)
     page.press("#find input", "Enter")
-    expect(page.locator("#journey .sum")).to_contain_text(visitor_id)
+    expect(page.locator("#journey .sum").first).to_contain_text(visitor_id)
+    expect(page.locator("#journey summary")).to_have_count(3)
     kinds = page.locator("#journey li").evaluate_all("items => items.map((item) => item.dataset.kind)")
     assert "click" in kinds and "conversion" in kinds
     assert "journey=" in page.url
@@ -244,3 +259,38 @@ def test_before_the_first_event_it_says_how_to_begin(browser: Browser, running: 
         page.goto(running.stack.dashboard_url)
         expect(page.locator("#empty")).to_be_visible()
         expect(page.locator("#fresh-text")).to_have_text("No events yet")
+
+
+def test_it_says_when_nothing_takes_events_out_of_kafka_and_when_it_goes_on(
+    browser: Browser, running: Running
+) -> None:
+    """The workers are stopped, events come, and a worker comes back: nothing is made up for the page."""
+    stack, port = running.stack, free_port()
+    url = f"http://127.0.0.1:{port}/"
+    page_process = stack.start(
+        "second page",
+        "dashboard",
+        lambda _: answers(f"{url}healthz"),
+        DASHBOARD_PORT=str(port),
+        DASHBOARD_LAG_SECONDS="2",
+    )
+    worker = stack.processes["worker"].child
+    try:
+        with visiting(browser) as visitor:
+            page = visitor.page
+            page.route("**/plotly.js", lambda route: route.abort())
+            page.goto(url)
+            page.wait_for_selector("html[data-shown]")
+            expect(page.locator("#notice")).not_to_contain_text("stands still", timeout=60_000)
+            worker.stop()
+            for number in range(5):
+                click(running, "waiting", number)
+            expect(page.locator("#notice")).to_contain_text("wait in Kafka", timeout=60_000)
+            expect(page.locator("#fresh")).to_have_attribute("data-state", "lag")
+            worker.start(lambda: owns_partitions(stack.processes["worker"].metrics), 120.0)
+            expect(page.locator("#fresh")).to_have_attribute("data-state", "ok", timeout=120_000)
+            expect(page.locator("#notice")).to_be_hidden()
+    finally:
+        page_process.child.stop()
+        if worker.pid is None:
+            worker.start(lambda: owns_partitions(stack.processes["worker"].metrics), 120.0)

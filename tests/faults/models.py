@@ -280,8 +280,27 @@ class HistoryModel:
         self, numbers: Sequence[int], partitions: int, floor: int, impressions: bool = False
     ) -> pl.DataFrame:
         kinds = ("impression", "click", "lead")[not impressions :]
-        rows = self._of(kinds, numbers, partitions).filter(pl.col("_record_time") > floor)
-        return _chosen(rows, history._TOUCH).sort("_partition", "_record_time", maintain_order=True)
+        rows = self._touches(kinds, numbers, partitions).filter(pl.col("_record_time") > floor)
+        return rows.sort("_partition", "_record_time", maintain_order=True)
+
+    def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
+        rows = self._of(("link",), numbers, partitions).sort("_ingested_at", "_source", "_offset")
+        return rows.filter(pl.col("purpose") != "claim").select(
+            "_partition", "visitor_id", "winner", "origin"
+        )
+
+    def claims_on(self, routes: Sequence[str], partitions: int) -> pl.DataFrame:
+        rows = self._of(("link",), range(partitions), partitions).sort("_ingested_at", "_source", "_offset")
+        rows = rows.filter(_among("route", routes), pl.col("purpose") == "claim")
+        return rows.select("_partition", "identity_key", "visitor_id")
+
+    def _touches(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:
+        """Touches where they happened, and those that were sent on."""
+        own = self._of(kinds, numbers, partitions).with_columns(origin=pl.lit(""))
+        sent = self._of(("link",), numbers, partitions).filter(_among("touch_kind", kinds))
+        touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
+        sent = sent.with_columns(**{name: pl.col(column) for name, column in touch.items()})
+        return pl.concat([_chosen(rows, f"{history._TOUCH}, _record_time") for rows in (own, sent)])
 
     def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
         rows = self._of(("conversion",), numbers, partitions)
@@ -315,8 +334,7 @@ class HistoryModel:
     def cold_touches_on(
         self, routes: Sequence[str], partitions: int, kinds: Sequence[str] = ("click", "lead")
     ) -> pl.DataFrame:
-        rows = self._of(kinds, range(partitions), partitions)
-        return _chosen(rows.filter(_among("route", routes)), history._TOUCH)
+        return self._touches(kinds, range(partitions), partitions).filter(_among("route", routes))
 
     def _of(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:
         """The rows of ``kinds`` whose route belongs to one of the partitions ``numbers``; what they lack as ClickHouse has it."""
@@ -336,11 +354,12 @@ def _among(column: str, texts: Sequence[str]) -> pl.Expr:
 def _names(columns: str) -> list[str]:
     """The frame's names of an SQL list of columns."""
     plain = [text.rpartition(" AS ")[2].strip() for text in columns.split(", ")]
-    return [half for name in plain for half in _HALVES.get(name, (name,))]
+    return list(dict.fromkeys(half for name in plain for half in _HALVES.get(name, (name,))))
 
 
+_LINK = "purpose, identity_key, winner, origin, touch_kind, touch_id, _ingested_at"
 _INTEGERS = {
-    "_offset", "_record_time", "occurred_at", "status_at", "value", "payout", "touch_at", "weight", "sign",
+    "_offset", "_record_time", "_ingested_at", "step", "occurred_at", "status_at", "value", "payout", "touch_at", "weight", "sign",
 }  # fmt: skip
 _UNSIGNED = {"event_hi", "event_lo", "touch_hi", "touch_lo", "content", "_owner"}
 _SMALL = {"bot", "moved", "revision", "model_version", "version"}
@@ -355,7 +374,14 @@ _COLUMNS = pl.DataFrame(
         else pl.String
         for name in dict.fromkeys(
             name
-            for columns in (history._TOUCH, history._CONVERSION, history._REQUEST, history._CREDIT, "sign")
+            for columns in (
+                history._TOUCH,
+                history._CONVERSION,
+                history._REQUEST,
+                history._CREDIT,
+                _LINK,
+                "sign",
+            )
             for name in _names(columns)
         )
     }
@@ -367,9 +393,9 @@ def _chosen(rows: pl.DataFrame, columns: str) -> pl.DataFrame:
 
 
 def _standing(requests: pl.DataFrame, credits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The request of highest revision of each transaction and route, and the credits in force."""
-    key = ["partner", "transaction_id", "route"]
-    newest = requests.sort("revision", descending=True).unique(key, keep="first", maintain_order=True)
+    """The request of highest revision and step of each transaction, route and person, and the credits in force."""
+    key = ["partner", "transaction_id", "route", "person"]
+    newest = requests.sort("revision", "step", descending=True).unique(key, keep="first", maintain_order=True)
     names = [*_names(history._CREDIT), "_partition"]
     in_force = credits.group_by(names).agg(pl.col("sign").sum()).filter(pl.col("sign") > 0)
     return _chosen(newest, history._REQUEST), in_force.select(names)

@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 from ruamel.yaml import YAML
 
 from deploy.cli import funnel
+from deploy.embedded.clickhouse.access.lists import LIMITS
 from deploy.embedded.stack import answers, owns_partitions
 from deploy.embedded.supervise import Child, free_port
 from deploy.settings import PREFIX, SETTINGS, clickhouse_settings, read_settings
@@ -37,6 +39,8 @@ SECRETS = {
     "FUNNEL_TOKENS": "token",
     "FUNNEL_EMAIL_KEY": "key",
     "FUNNEL_LINK_KEYS": "link",
+    "CLICKHOUSE_READER_PASSWORD": "of its reader",
+    "FUNNEL_DASHBOARD_PASSWORD": "of the page",
 }
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 READ_ONLY = (
@@ -158,7 +162,8 @@ def test_every_volume_is_named_or_a_file_of_ours() -> None:
 
 def test_no_secret_is_in_the_files() -> None:
     """Every variable that is a secret comes from the environment, and there is no default for it."""
-    secret = {one.variable for one in SETTINGS if one.secret} | {"CLICKHOUSE_PASSWORD"}
+    secret = {one.variable for one in SETTINGS if one.secret}
+    secret |= {"CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD"}
     found = [
         (name, value)
         for service in services().values()
@@ -182,8 +187,28 @@ def test_every_command_is_one_of_funnels_with_settings_that_exist(name: str) -> 
     variables = {key: value for key, value in environment(name).items() if key.startswith(PREFIX)}
     values = read_settings(variables)
     assert values["kafka"] == "kafka:9092"
+    port = values["dashboard_port" if name == "dashboard" else "port"]
     published = [port.split(":") for port in service.get("ports", ())]
-    assert all(int(inside) == values["port"] for _, _, inside in published)
+    assert all(int(inside) == port for _, _, inside in published)
+
+
+def test_the_live_page_is_told_the_readers_password_alone() -> None:
+    """The reader is a file of ClickHouse's: one profile with limits that it cannot raise, one user with the right to look at the database."""
+    told = services()["dashboard"]["environment"]
+    assert "CLICKHOUSE_PASSWORD}" not in str(told) and "${CLICKHOUSE_PASSWORD" not in str(told)
+    root = ElementTree.parse(ROOT / "deploy" / "clickhouse" / "reader.xml").getroot()
+    user = root.find(f"users/{told['FUNNEL_CLICKHOUSE_USER']}")
+    assert user is not None
+    variable = user.find("password").get("from_env")  # type: ignore[union-attr]
+    assert services()["clickhouse"]["environment"][variable] == told["FUNNEL_CLICKHOUSE_PASSWORD"]
+    assert [grant.text for grant in user.findall("grants/query")] == [
+        f"GRANT SELECT ON {told['FUNNEL_CLICKHOUSE_DATABASE']}.*"
+    ]
+    profile = root.find(f"profiles/{user.findtext('profile')}")
+    assert profile is not None and profile.findtext("readonly") == "2"
+    limits = {child.tag: child.text for child in profile if child.tag not in ("readonly", "constraints")}
+    bounds = {child.tag: child.findtext("max") for child in profile.findall("constraints/*[max]")}
+    assert limits == bounds == {name: str(most) for name, most in LIMITS.items()}
 
 
 def test_the_clusters_id_is_one() -> None:
@@ -229,7 +254,7 @@ class Composed:
     def __init__(self, running: Running, directory: Path) -> None:
         self.running = running
         self.directory = directory
-        self.ports = {"collector": free_port()}
+        self.ports = {"collector": free_port(), "dashboard": free_port()}
 
     def environment(self, name: str, metrics: int) -> dict[str, str]:
         """The service's variables, with addresses and ClickHouse's account as they are here."""
@@ -244,6 +269,10 @@ class Composed:
         }  # fmt: skip
         if "FUNNEL_PORT" in wanted:
             translated["FUNNEL_PORT"] = str(self.ports[name])
+        if name == "dashboard":
+            translated["FUNNEL_DASHBOARD_PORT"] = str(self.ports[name])
+            translated["FUNNEL_CLICKHOUSE_USER"] = here["FUNNEL_DASHBOARD_CLICKHOUSE_USER"]
+            translated["FUNNEL_CLICKHOUSE_PASSWORD"] = here["FUNNEL_DASHBOARD_CLICKHOUSE_PASSWORD"]
         if "FUNNEL_SPOOL_DIR" in wanted:
             # In place of the volume: what is writable in there.
             translated["FUNNEL_SPOOL_DIR"] = "/tmp/spool"
@@ -284,6 +313,7 @@ def test_events_arrive_through_the_services_as_they_stand_there(composed: Compos
     assert done.returncode == 0, done.stdout + done.stderr
     url = f"http://127.0.0.1:{composed.ports['collector']}"
     collector, _ = composed.child("collector")
+    dashboard, page_metrics = composed.child("dashboard")
     workers = [
         composed.child("worker", number) for number in range(services()["worker"]["deploy"]["replicas"])
     ]
@@ -314,6 +344,20 @@ def test_events_arrive_through_the_services_as_they_stand_there(composed: Compos
         connection = connect(clickhouse_settings(values))
         assert connection.query("SELECT sum(clicks) FROM funnel_hour") == [(20,)]
         connection.close()
+        page = f"http://127.0.0.1:{composed.ports['dashboard']}"
+        dashboard.start(lambda: answers(page + "/healthz"), 60.0)
+        assert is_healthy("dashboard", 8090, composed.ports["dashboard"])
+        assert clicks_shown(page) == 20
+        assert "funnel_dashboard_answers_total" in httpx.get(page_metrics, trust_env=False).text
     finally:
-        for child in (collector, *(worker for worker, _ in workers)):
+        for child in (dashboard, collector, *(worker for worker, _ in workers)):
             assert child.stop(40.0) in (0, None), child.log.read_text()
+
+
+def clicks_shown(page: str) -> int:
+    """Log in to the live page and read how many clicks it shows."""
+    with httpx.Client(base_url=page, trust_env=False) as client:
+        assert client.get("/api/overview").status_code == 401
+        entered = client.post("/login", data={"password": SECRETS["FUNNEL_DASHBOARD_PASSWORD"]})
+        assert entered.status_code == 303
+        return int(client.get("/api/overview?range=1h").json()["totals"]["clicks"])

@@ -7,16 +7,17 @@ ledger                          +nobody    −nobody +c (the click came late)
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from deploy import explain_command
-from deploy.explain import explain
 from schemas.attribution import default_models
 from schemas.ids import mint
 from sinks.clickhouse.attribution import register_models
 from sinks.clickhouse.client import Connection
+from sinks.clickhouse.explain import explain
 from sinks.clickhouse.journal import Journal
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
 
@@ -93,6 +94,30 @@ def test_as_a_tree_and_as_json(journal: Connection, monkeypatch: pytest.MonkeyPa
     assert json.loads(run.output)["transactions"][0]["state"]["status"] == "approved"
     unknown = CliRunner().invoke(explain_command.explain, ["nothing"], obj={})
     assert (unknown.exit_code, "the journal knows no" in unknown.output) == (1, True)
+
+
+def test_what_was_kept_and_what_was_not_of_an_event(emptied: Connection) -> None:
+    """clicks/0:  kept | +2 duplicates, conflict | a day and more later: +5 duplicates, which are no concern of it."""
+    journal, make = Journal(emptied, "group"), Flushes(6)
+    journal.take_ownership([source("clicks")], TOKEN)
+    kept = make.touch("click", visitor=VISITOR)
+    ids = {name: kept[name] for name in ("event_hi", "event_lo", "_source", "route")}
+    conflict = {"kind": "reject", "reason": "conflict", "detail": "", **ids}
+    later = {"_record_time": NOW + 90_000_000}
+    flushes = (
+        ([kept], 0),
+        ([conflict], 2),
+        ([make.touch("click") | later], 0),
+        ([make.touch("click") | later], 5),
+    )
+    for place, (rows, duplicates) in enumerate(flushes):
+        frame = make.flush(rows, ingested=NOW + place, duplicates=duplicates)
+        frame = frame.with_columns(_record_time=pl.lit(rows[0].get("_record_time", NOW)))
+        journal.insert(journal.pack(frame), str(place), [source("clicks")], TOKEN)
+    [decision] = explain(emptied, VISITOR)["deduplication"]
+    assert (decision["kept"]["source"], decision["kept"]["offset"]) == (source("clicks"), 0)
+    assert [row["offset"] for row in decision["conflicts"]] == [1]
+    assert decision["duplicates_at_most"] == 2
 
 
 class Unclosed:

@@ -19,7 +19,7 @@ PARTITIONS = 3
 DAY = 24 * 3_600_000
 SOURCES = [
     source(topic, number)
-    for topic in ("impressions", "clicks", "leads", "conversions", "credit-requests")
+    for topic in ("impressions", "clicks", "leads", "conversions", "credit-requests", "links")
     for number in range(PARTITIONS)
 ]
 
@@ -185,6 +185,40 @@ class TestHotWindow:
             ("a", 300, 300, 10**9),
             ("b", 100, 100, 10**9),
         ]
+
+
+class TestLinks:
+    def test_pairs_come_in_their_order_and_touches_with_whose_they_were(self, stored: Stored) -> None:
+        big, small, other = (mint(route) for route in ("zzzz", "aaaa", "bbbb"))
+        stored.land(link(big, "pair", winner=other), link(small, "touch", origin=big, touch_hi=0, touch_lo=7))
+        stored.land(
+            link(big, "pair", winner=small), link(big, "pair"), link("zzzz", "claim", identity_key="email x")
+        )
+        links = stored.history.links(range(PARTITIONS), PARTITIONS)
+        pairs = links.filter(pl.col("origin") == "").select("visitor_id", "winner").rows()
+        assert pairs == [(big, other), (big, small), (big, "")]
+        assert links.filter(pl.col("origin") != "").select("visitor_id", "origin").rows() == [(small, big)]
+        touches = stored.history.touches(range(PARTITIONS), PARTITIONS, 0)
+        cold = stored.history.cold_touches_on(["aaaa"], PARTITIONS)
+        for frame in (touches, cold):
+            assert frame.select("kind", "visitor_id", "origin", "event_lo").rows() == [
+                ("click", small, big, 7)
+            ]
+
+    def test_claims_of_the_routes_asked_for(self, stored: Stored) -> None:
+        for route, key in (("aaaa", "email x"), ("bbbb", "email y"), ("aaaa", "phone x")):
+            stored.land(link("v", "claim", identity_key=key) | {"route": route})
+        claims = stored.history.claims_on(["aaaa"], PARTITIONS)
+        assert claims.select("identity_key", "visitor_id").rows() == [("email x", "v"), ("phone x", "v")]
+        assert stored.history.claims_on([], PARTITIONS).height == 0
+
+
+def link(visitor: str, purpose: str, **values: Any) -> dict[str, Any]:
+    """A row of kind link on the visitor's route."""
+    touch = {"touch_kind": "click"} if purpose == "touch" else {}
+    route = visitor[:4].ljust(4, "a")
+    made = {"purpose": purpose, "visitor_id": visitor, "route": route, "occurred_at": NOW, **touch, **values}
+    return {"kind": "link", "_source": source("links", number_of(route)), "_record_time": NOW, **made}
 
 
 class TestCold:

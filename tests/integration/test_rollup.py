@@ -87,7 +87,7 @@ by_grain = pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.
 
 
 def expected(rows: list[dict[str, Any]], seconds: int = 60) -> Totals:
-    """The rules, row by row (docs/rules.md, section 8)."""
+    """The rules, row by row (docs/rules.md, section 9)."""
     totals: Totals = defaultdict(lambda: {**dict.fromkeys(MEASURES, 0), "visitors": set()})
     for row in rows:
         kind = row["kind"]

@@ -165,7 +165,7 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         )
         assert json.loads(answer.stdout) == {"a": 1, "b": "x", "c": None}
         table = funnel(variables, "top", "--once").stdout
-        assert "3 processes answer" in table
+        assert "4 processes answer" in table
         assert re.search(r"accepted by the collector\s+│\s+6 ", table)
 
         second = funnel({**variables, "FUNNEL_PORT": str(free_port())}, "up")

@@ -101,3 +101,68 @@ def test_a_server_that_is_not_there_is_a_connection_that_ends() -> None:
         nobody = taken.getsockname()
     with Proxy(nobody) as proxy, connect(proxy) as link:
         assert is_dead(link)
+
+
+def test_a_delay_is_added_and_ends(proxy: Proxy) -> None:
+    with connect(proxy) as link:
+        proxy.trouble(delay=60.0)
+        proxy.mend()
+        proxy.trouble(delay=0.3)
+        link.sendall(b"slow")
+        link.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            link.recv(1)
+        link.settimeout(SECONDS)
+        assert link.recv(100) == b"slow"
+
+
+def test_a_connection_ends_after_so_many_bytes(proxy: Proxy) -> None:
+    """Both directions count: 6 bytes go there, 4 of the answer come back."""
+    with connect(proxy) as link:
+        link.sendall(b"before")
+        assert link.recv(100) == b"before"
+        proxy.trouble(cut_after=10)
+        link.sendall(b"sixsix")
+        assert b"".join(iter(lambda: link.recv(100), b"")) == b"sixs"
+    proxy.mend()
+    with connect(proxy) as link:
+        link.sendall(b"longer than ten bytes")
+        assert link.recv(100) == b"longer than ten bytes"
+
+
+def test_the_answer_to_a_long_request_is_lost_and_those_to_short_ones_come(proxy: Proxy, echo: Echo) -> None:
+    proxy.trouble(unanswered_after=50)
+    with connect(proxy) as link:
+        for _ in range(3):
+            link.sendall(b"x" * 20)
+            assert link.recv(100)
+        echo.received.clear()
+        link.sendall(b"x" * 60)
+        with pytest.raises(ConnectionError):
+            raise ConnectionResetError if link.recv(1) == b"" else AssertionError("it was answered")
+    assert echo.received.is_set(), "the request arrived"
+
+
+def test_a_half_closed_connection_still_brings_the_answer() -> None:
+    """The server hears the end of the requests and says what it has to; what is sent later goes nowhere."""
+
+    def serve() -> None:
+        link, _ = listener.accept()
+        with link:
+            while data := link.recv(100):
+                heard.append(data)
+                link.sendall(b".")
+            sent.wait(SECONDS)
+            link.sendall(b"all: " + b"".join(heard))
+
+    heard: list[bytes] = []
+    sent = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        with Proxy(listener.getsockname()) as proxy, connect(proxy) as link:
+            link.sendall(b"first")
+            assert link.recv(1) == b"."
+            proxy.half_close()
+            link.sendall(b"second")
+            sent.set()
+            assert b"".join(iter(lambda: link.recv(100), b"")) == b"all: first"

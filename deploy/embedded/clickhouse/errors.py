@@ -30,6 +30,12 @@ UNEXPECTED_PACKET = 101
 CANNOT_DECOMPRESS = 271
 CHECKSUM_DOESNT_MATCH = 40
 
+UNKNOWN_ROLE = 511
+
+# The engine says that a privilege is missing, or that a name is; what is missing is the feature.
+_ACCESS_MANAGEMENT = re.compile(
+    r"the grant (?:(?:CREATE|ALTER|DROP|SHOW) (?:USERS?|ROLES?|ROW POLIC(?:Y|IES)|QUOTAS?|SETTINGS PROFILES?)|ROLE ADMIN)\b"
+)
 _PREFIX = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _SUFFIX = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?\)\.?(?: \([A-Z0-9_]+\))?")
 
@@ -83,4 +89,6 @@ def from_engine(message: str) -> ServerError:
     code, text = int(found[1]), message[found.end() :]
     while (again := _PREFIX.match(text)) is not None:
         code, text = int(again[1]), text[again.end() :]
+    if code == UNKNOWN_ROLE or (code == ACCESS_DENIED and _ACCESS_MANAGEMENT.search(text)):
+        return refused("A user, role, quota or row policy of one's own (which a real server has)")
     return ServerError(code, _SUFFIX.sub("", text))

@@ -1,12 +1,15 @@
 """The page's endpoints: who is let in, what is refused, and what every answer says to browsers."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from dashboard import app as module
 from dashboard.app import create_app
@@ -16,6 +19,7 @@ from dashboard.filters import Filters
 from dashboard.http import dumps
 from dashboard.reading import Reading
 from dashboard.settings import DashboardSettings
+from schemas.metrics import DashboardMetrics
 from sinks.clickhouse.errors import Unavailable
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -46,6 +50,17 @@ class Told:
     def details(self, _: Filters) -> Any:
         return {}
 
+    def explain(self, identifier: str) -> Any:
+        if self.away:
+            raise Unavailable(0, "127.0.0.1: secret detail")
+        self.asked = identifier
+        known = (
+            []
+            if identifier == "unknown"
+            else [{"campaign": HOSTILE, "occurred_at": datetime(2026, 1, 31, tzinfo=UTC)}]
+        )
+        return {"id": identifier, "touches": known, "transactions": [], "rejects": []}
+
     def top_rows(self, _: Filters) -> Any:
         return "EUR", [ROW]
 
@@ -54,7 +69,9 @@ class Site:
     def __init__(self, **settings: Any) -> None:
         self.told = Told()
         self.stopping = asyncio.Event()
-        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told), self.stopping)
+        self.registry = CollectorRegistry()
+        metrics = DashboardMetrics.create(self.registry)
+        self.app = create_app(DashboardSettings(**settings), cast(Reading, self.told), self.stopping, metrics)
 
     def ask(
         self,
@@ -121,6 +138,33 @@ def test_clickhouse_away_is_said_without_details() -> None:
     assert "ClickHouse does not answer" in site.ask("/").body
 
 
+def test_answers_and_questions_are_counted_under_names_of_ours() -> None:
+    site = Site()
+    for path in ("/", "/api/overview", "/static/app.css", "/chosen-by-the-caller"):
+        site.ask(path)
+    site.told.away = True
+    site.ask("/api/overview")
+
+    def counted(name: str, **labels: str) -> float:
+        return site.registry.get_sample_value(name, labels) or 0.0
+
+    answers = {
+        (sample.labels["endpoint"], sample.labels["status"])
+        for family in site.registry.collect()
+        for sample in family.samples
+        if sample.name == "funnel_dashboard_answers_total"
+    }
+    assert answers == {
+        ("page", "200"),
+        ("overview", "200"),
+        ("overview", "503"),
+        ("static", "200"),
+        ("", "404"),
+    }
+    assert counted("funnel_dashboard_question_seconds_count", question="overview") == 3
+    assert counted("funnel_dashboard_failed_questions_total", question="overview") == 1
+
+
 def test_export() -> None:
     answer = Site().ask("/export.csv?table=top&top=affiliate")
     assert answer.headers["content-disposition"] == 'attachment; filename="funnel-affiliate.csv"'
@@ -144,7 +188,7 @@ def test_other_addresses_need_a_password() -> None:
 
 def test_login() -> None:
     site = Site(host="0.0.0.0", password="correct horse")
-    for path in ("/api/overview", "/api/details", "/api/journey?id=x", "/events", "/export.csv"):
+    for path in ("/api/overview", "/api/details", "/api/explain/x", "/events", "/export.csv"):
         assert site.ask(path, host="numbers.example").status == 401
     assert "overview" not in site.ask("/", host="numbers.example").body
     assert site.ask("/login", method="POST", form={"password": "wrong"}).status == 403
@@ -215,3 +259,26 @@ def test_a_server_that_stops_ends_its_streams() -> None:
         await asyncio.wait_for(site.app(scope, receive, send), 30)
 
     asyncio.run(look())
+
+
+def test_the_story_of_an_id_is_json_that_cannot_become_markup() -> None:
+    site = Site()
+    answer = site.ask("/api/explain/a/b' OR 1=1 --")
+    assert (answer.status, site.told.asked) == (200, "a/b' OR 1=1 --")
+    assert HOSTILE not in answer.body
+    [touch] = json.loads(answer.body)["touches"]
+    assert touch == {"campaign": HOSTILE, "occurred_at": "2026-01-31T00:00:00.000+00:00"}
+
+
+@pytest.mark.parametrize("identifier", ["", " ", "x" * 201, "a\0b", "\ud800"])
+def test_an_id_that_none_can_be_is_refused_by_name(identifier: str) -> None:
+    answer = Site().ask(f"/api/explain/{identifier}")
+    assert (answer.status, json.loads(answer.body)["field"]) == (400, "id")
+
+
+def test_an_unknown_id_and_a_silent_clickhouse_are_two_things() -> None:
+    site = Site()
+    assert site.ask("/api/explain/unknown").status == 404
+    site.told.away = True
+    answer = site.ask("/api/explain/unknown")
+    assert (answer.status, "secret" in answer.body) == (503, False)

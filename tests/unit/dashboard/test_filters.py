@@ -72,3 +72,9 @@ def test_values_go_into_parameters_and_never_into_the_text(name: str, value: str
     for question in (series, tops, partners):
         assert question(filters).sql == question(other).sql
         assert question(filters).parameters[name] == value
+
+
+def test_how_much_is_shown_by_second() -> None:
+    assert (parse({}, NOW).recent, parse({"recent": "60"}, NOW).recent) == (5, 60)
+    with pytest.raises(FilterError, match="recent"):
+        parse({"recent": "100000"}, NOW)

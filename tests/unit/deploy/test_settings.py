@@ -133,3 +133,31 @@ def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
     with pytest.raises(SettingsError, match="FUNNEL_SCHEMA_REGISTRY_URL") as caught:
         read_settings({"FUNNEL_SCHEMA_REGISTRY_URL": "https://user:s3cret@registry.example"})
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("of a file\n")
+    named = {"FUNNEL_CLICKHOUSE_PASSWORD_FILE": str(file)}
+    assert read_settings(named)["clickhouse_password"] == "of a file"
+    with pytest.raises(SettingsError, match="FUNNEL_CLICKHOUSE_PASSWORD_FILE: stands beside") as failure:
+        read_settings({**named, "FUNNEL_CLICKHOUSE_PASSWORD": "given"})
+    assert "given" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n", b"\xff\xfe"], ids=["missing", "empty", "a line's end", "no text"]
+)
+def test_a_file_without_a_secret_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "tokens"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match="FUNNEL_TOKENS_FILE"):
+        read_settings({"FUNNEL_TOKENS_FILE": str(file)})
+
+
+def test_only_secrets_may_be_in_files() -> None:
+    with pytest.raises(SettingsError, match="there is no such setting"):
+        read_settings({"FUNNEL_KAFKA_FILE": "/etc/hostname"})
+    named = {setting.variable for setting in SETTINGS}
+    assert not {setting.variable + "_FILE" for setting in SETTINGS if setting.secret} & named

@@ -9,15 +9,27 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from schemas.metrics import CollectorMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
+from schemas.metrics import CollectorMetrics, DashboardMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
 from schemas.timings import Timings
 
 Metric = MetricWrapperBase | Timings
 
 ROOT = Path(__file__).resolve().parents[3]
-GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, FrontMetrics)
+GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, DashboardMetrics, FrontMetrics)
 # What a label may be: names from code or configuration, never ids, which would make a series each.
-LABELS = {"kind", "reason", "verdict", "endpoint", "status", "topic", "stage", "rollup", "operation", "table"}
+LABELS = {
+    "kind",
+    "reason",
+    "verdict",
+    "endpoint",
+    "status",
+    "topic",
+    "stage",
+    "rollup",
+    "operation",
+    "table",
+    "question",
+}
 FOREIGN_UNITS = {
     "ms",
     "millis",
@@ -49,7 +61,7 @@ def name(metric: Metric) -> str:
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
 def test_names_are_ours_and_in_base_units(metric: Metric) -> None:
-    assert re.fullmatch(r"funnel_(collector|worker|clickhouse)(_[a-z]+)+", name(metric))
+    assert re.fullmatch(r"funnel_(collector|worker|clickhouse|dashboard)(_[a-z]+)+", name(metric))
     assert not set(name(metric).split("_")) & FOREIGN_UNITS
 
 
@@ -79,7 +91,7 @@ def test_each_says_what_an_operator_learns(metric: Metric) -> None:
 def test_no_other_file_makes_metrics() -> None:
     makers = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
     found = []
-    for package in ("schemas", "streams", "sinks", "collector", "simulator", "deploy"):
+    for package in ("schemas", "streams", "sinks", "collector", "dashboard", "simulator", "deploy"):
         for path in (ROOT / package).rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             imported = {

@@ -57,7 +57,7 @@ def test_a_touch_is_looked_up_where_a_request_has_lost_its_click() -> None:
     assert state.requests.concerned(visitor) == []
     cold.late({0: state}, arriving())
     assert journal.asked == [[ROUTE]]
-    assert state.requests.concerned(visitor) == [(0, ("p", "t1", ROUTE))]
+    assert state.requests.concerned(visitor) == [(0, ("p", "t1", ROUTE, ""))]
     cold.late({0: state}, arriving())
     assert journal.asked == [[ROUTE]], "once"
 

@@ -102,6 +102,9 @@ def request(
         "click_id": click_id,
         "lead_id": lead_id,
         "visitor_id": visitor_id,
+        "person": "",
+        "origin": "",
+        "step": 0,
     }
 
 

@@ -35,6 +35,7 @@ def valid(topic: str, **changes: Any) -> dict[str, Any]:
             "transaction_id": "T-1",
             "status": "pending",
             "verdict": "accepted",
+            "purpose": "claim",
             "revision": 1,
             "route": "abcd",
         },

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.encoding import encode
-from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, POSTBACKS, TOPICS
+from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, LINKS, POSTBACKS, TOPICS
 from streams.steps.decode import decode
 from streams.steps.validate import AHEAD_MS, EARLIEST_MS, validate
 from tests.unit.streams.steps.records import NOW, UUID, anything, batch, topics, valid
@@ -21,6 +21,7 @@ REQUIRED = {
     CONVERSIONS: ["partner", "transaction_id"],
     CREDIT_REQUESTS: ["partner", "transaction_id"],
     POSTBACKS: ["verdict"],
+    LINKS: ["purpose", "visitor_id"],
 }
 BOUNDED = [
     "visitor_id",
@@ -33,6 +34,7 @@ BOUNDED = [
     "affiliate",
     "offer",
     "creative",
+    *("identity_key", "winner", "origin", "person"),
 ]
 
 
@@ -67,7 +69,18 @@ def first_broken(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
             return "hop", "route"
         if not 1 <= record["revision"] < 2**31:
             return "hop", "revision"
-    return None
+    return broken_link(record) if topic == LINKS else None
+
+
+def broken_link(record: dict[str, Any]) -> tuple[str, str] | None:
+    if not re.fullmatch("[a-z2-7]{4}", record["route"]):
+        return "hop", "route"
+    if record["purpose"] not in ("claim", "pair", "touch"):
+        return "hop", "purpose"
+    if record["purpose"] == "touch" and record["touch_kind"] not in ("click", "lead", "impression"):
+        return "hop", "touch_kind"
+    good = re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", record["touch_id"])
+    return None if good else ("hop", "touch_id")
 
 
 TIMES = st.sampled_from((EARLIEST_MS - 1, EARLIEST_MS, NOW + AHEAD_MS, NOW + AHEAD_MS + 1))
@@ -79,6 +92,9 @@ LIMITS = {
     **dict.fromkeys(("event_id", "request_id"), st.sampled_from((UUID.upper(), UUID[:-1], ""))),
     "currency": st.sampled_from(("", "EUR", "eur", "EURO", "EU", "ÄÖÜ", "EUR\n", "ÄE")),
     "route": st.sampled_from(("abc7", "abc1", "ABCD", "abcd\n", "abcde", "")),
+    "purpose": st.sampled_from(("claim", "pair", "touch", "Touch")),
+    "touch_kind": st.sampled_from(("click", "lead", "impression", "conversion")),
+    "touch_id": st.sampled_from((UUID.upper(), UUID[:-1])),
     "revision": st.sampled_from((0, 1, 2**31 - 1, 2**31)),
     "status": st.sampled_from(("approved", "rejected", "reversed", "Pending", "")),
 }

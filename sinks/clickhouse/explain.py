@@ -1,0 +1,317 @@
+"""Everything the journal knows of a click, lead, visitor, transaction or event, and why its credit is what it is.
+
+Rows are found by route (a projection of the journal), except where nothing but an event's or a partner's id is known: a filter of the journal
+says where those may be. Each question asks for all transactions at once: most of the time goes by questions, not by rows.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from schemas.ids import journey_route, route_of, transaction_route
+from sinks.clickhouse.client import Connection
+from sinks.clickhouse.journal import TABLE
+from sinks.clickhouse.sql import literal, literals
+
+Row = dict[str, Any]
+Transaction = tuple[str, str]
+"""Partner and the partner's transaction id."""
+
+WINDOW_SECONDS = 86_400
+"""How long after an event another record of its id is a duplicate or conflict (docs/rules.md, section 4)."""
+MOST_TRANSACTIONS = 50
+"""Of one answer: a visitor may have more, and none needs all of them explained at once."""
+_TOUCHES = ("impression", "click", "lead")
+_EVENTS = (*_TOUCHES, "conversion")
+_NAMES = ("visitor_id", "click_id", "lead_id")
+_PLACE = ("source", "offset", "record_time", "known_at")
+_TOUCH = (
+    *(
+        "kind",
+        "event_id",
+        "occurred_at",
+        *_NAMES,
+        "channel",
+        "campaign",
+        "affiliate",
+        "offer",
+        "country",
+        "device",
+    ),
+    *("bot", *_PLACE),
+)
+_CONVERSION = (
+    *("event_id", "status", "status_at", "occurred_at", "value", "payout", "currency", *_NAMES, "campaign"),
+    *("affiliate", *_PLACE),
+)
+_STATE = (
+    *("revision", "status", "occurred_at", "value", "payout", "currency", "goal", *_NAMES, "campaign"),
+    *("affiliate", "offer"),
+)
+_REQUEST = ("route", "revision", "moved", "status", "value", "payout", *_NAMES, *_PLACE)
+_CREDIT = (
+    *(
+        "sign",
+        "model",
+        "model_version",
+        "touch_id",
+        "touch_kind",
+        "touch_at",
+        "weight",
+        "value",
+        "payout",
+        "status",
+    ),
+    *("campaign", "affiliate", "channel", "route", *_PLACE),
+)
+_REJECT = ("source", "offset", "record_time", "reason", "detail")
+_SPELLED = {
+    "source": "toString(j._source)",
+    "offset": "j._offset",
+    "record_time": "j._record_time",
+    "known_at": "j._ingested_at",
+    **{name: f"toString(j.{name})" for name in ("kind", "event_id", "touch_id", "channel", "route", "model")},
+}
+_ALL = sorted({*_TOUCH, *_CONVERSION, *_STATE, *_REQUEST, *_CREDIT, *_REJECT, "partner", "transaction_id"})
+_COLUMNS = ", ".join(f"{_SPELLED.get(name, f'j.{name}')} AS `{name}`" for name in _ALL)
+
+
+def explain(connection: Connection, identifier: str) -> Row:
+    """Return what is known of ``identifier``: the touches that carry it, and all there is of each transaction it has to do with.
+
+    Money in micros, weights in parts of 10^9, times as ClickHouse gives them. Raises ClickHouseError.
+    """
+    rows = _Rows(connection)
+    named = _named(rows, identifier)
+    touches = [row for row in named if row["kind"] in _TOUCHES]
+    rejects = [row for row in named if row["kind"] == "reject"]
+    found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(rows, touches)
+    keys = sorted(found)[:MOST_TRANSACTIONS]
+    transactions = _transactions(rows, keys)
+    reports = [row for one in transactions for row in one["conversions"]]
+    return {
+        "id": identifier,
+        "touches": [_picked(row, _TOUCH) for row in touches],
+        "rejects": [_picked(row, _REJECT) for row in rejects],
+        "deduplication": _deduplication(rows, [*touches, *reports]),
+        "transactions": transactions,
+        "transactions_left_out": len(found) - len(keys),
+    }
+
+
+def is_empty(found: Mapping[str, Any]) -> bool:
+    """Return whether nothing is known of the id."""
+    return not (found["touches"] or found["transactions"] or found["rejects"])
+
+
+class _Rows:
+    """Rows of the journal by name."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def named(self, sql: str) -> list[Row]:
+        names, rows = self._connection.query_named(sql)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def of(self, where: str) -> list[Row]:
+        return self.named(
+            f"SELECT {_COLUMNS} FROM {TABLE} AS j WHERE {where} ORDER BY j.occurred_at, j.event_id"
+        )
+
+    def on(self, routes: Iterable[str], kinds: Sequence[str], where: str) -> list[Row]:
+        """Return rows of ``kinds`` on ``routes``: the projection by route says where they are."""
+        on = f"j.kind IN {literals(kinds)} AND j.route IN {literals(sorted(set(routes)))}"
+        places = f"SELECT kind, _source, _offset FROM {TABLE} AS j WHERE {on}"
+        return self.of(f"{on} AND (j.kind, j._source, j._offset) IN ({places}) AND ({where})")
+
+
+def _picked(row: Mapping[str, Any], names: Sequence[str]) -> Row:
+    return {name: row[name] for name in names}
+
+
+def _key(row: Mapping[str, Any]) -> Transaction:
+    return row["partner"], row["transaction_id"]
+
+
+def _named(rows: _Rows, identifier: str) -> list[Row]:
+    if _is_uuid(identifier):
+        return rows.of(f"j.kind IN {literals((*_EVENTS, 'reject'))} AND j.event_id = {literal(identifier)}")
+    own = " OR ".join(f"j.{name} = {literal(identifier)}" for name in _NAMES)
+    touches = rows.on([route_of(identifier)], _TOUCHES, own)
+    return touches + rows.of(f"j.kind = 'conversion' AND j.transaction_id = {literal(identifier)}")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _earned_with(rows: _Rows, touches: Sequence[Row]) -> set[Transaction]:
+    """Return the transactions that name a touch, or that one has ever earned a share of."""
+    if not touches:
+        return set()
+    ids = [f"j.{name} IN {literals(known)}" for name in _NAMES if (known := _known(touches, name))]
+    credited = f"j.kind = 'credit' AND j.touch_id IN {literals(_known(touches, 'event_id'))}"
+    where = " OR ".join([credited, *(f"j.kind = 'request' AND {one}" for one in ids)])
+    routes = {route_of(row["visitor_id"]) for row in touches}
+    return {_key(row) for row in rows.on(routes, ("request", "credit"), where)}
+
+
+def _known(rows: Iterable[Mapping[str, Any]], name: str) -> list[str]:
+    return sorted({row[name] for row in rows if row[name]})
+
+
+def _transactions(rows: _Rows, keys: Sequence[Transaction]) -> list[Row]:
+    if not keys:
+        return []
+    wanted = (
+        f"(j.partner, j.transaction_id) IN ({', '.join(f'({literal(a)}, {literal(b)})' for a, b in keys)})"
+    )
+    homes = {transaction_route(*key) for key in keys}
+    told = rows.on(homes, ("conversion", "count"), f"{wanted} AND (j.kind = 'conversion' OR j.sign = 1)")
+    states = sorted((row for row in told if row["kind"] == "count"), key=lambda row: row["revision"])
+    routes = {_route(row) for row in states} or homes
+    caused = rows.on(routes, ("request", "credit"), wanted)
+    last = {_key(row): row for row in states}
+    touches = _touches(rows, last.values())
+    settings = _settings(rows) if caused else {}
+    return [_transaction(key, told, caused, last.get(key), touches, settings) for key in keys]
+
+
+def _transaction(
+    key: Transaction,
+    told: Sequence[Row],
+    caused: Sequence[Row],
+    last: Row | None,
+    touches: Sequence[Row],
+    settings: Mapping[tuple[str, int], Row],
+) -> Row:
+    own = [row for row in (*told, *caused) if _key(row) == key]
+    of = {kind: [row for row in own if row["kind"] == kind] for kind in ("conversion", "request", "credit")}
+    identity, journey = _journey(last, touches) if last else ({}, [])
+    order = ("known_at", "model", "model_version", "sign", "touch_at")
+    ledger = sorted(of["credit"], key=lambda row: tuple(row[name] for name in order))
+    return {
+        "partner": key[0],
+        "transaction_id": key[1],
+        "state": _picked(last, _STATE) if last else None,
+        "conversions": _ordered(of["conversion"], _CONVERSION, "status_at", "event_id"),
+        "requests": _ordered(of["request"], _REQUEST, "revision", "known_at"),
+        "identity": identity,
+        "journey": [_picked(row, _TOUCH) for row in journey],
+        "credits": _in_force(ledger, settings),
+        "ledger": [_picked(row, _CREDIT) for row in ledger],
+    }
+
+
+def _ordered(rows: Iterable[Row], names: Sequence[str], *by: str) -> list[Row]:
+    return [_picked(row, names) for row in sorted(rows, key=lambda row: tuple(row[name] for name in by))]
+
+
+def _route(state: Mapping[str, Any]) -> str:
+    """Where the journey is. A journey that moved (a merged identity, an alias) would add the routes of its hops here."""
+    return journey_route(*_key(state), state["click_id"], state["lead_id"], state["visitor_id"])
+
+
+def _touches(rows: _Rows, states: Iterable[Row]) -> list[Row]:
+    """Return the touches of every visitor that the transactions' ids may lead to."""
+    states = list(states)
+    ids = [f"j.{name} IN {literals(known)}" for name in _NAMES if (known := _known(states, name))]
+    if not ids:
+        return []
+    routes = sorted({_route(state) for state in states})
+    named = f"j.kind IN {literals(_TOUCHES)} AND j.route IN {literals(routes)} AND ({' OR '.join(ids)})"
+    places = f"SELECT kind, _source, _offset FROM {TABLE} AS j WHERE j.kind IN {literals(_TOUCHES)} AND j.route IN {literals(routes)}"
+    visitors = f"SELECT j.visitor_id FROM {TABLE} AS j WHERE {named} AND (j.kind, j._source, j._offset) IN ({places})"
+    return rows.on(
+        routes, _TOUCHES, f"{' OR '.join(ids)} OR j.visitor_id != '' AND j.visitor_id IN ({visitors})"
+    )
+
+
+def _journey(state: Row, touches: Sequence[Row]) -> tuple[Row, list[Row]]:
+    """Return which id led to which visitor (docs/rules.md, section 7), and that visitor's touches."""
+    visitor, by = state["visitor_id"], "visitor_id" if state["visitor_id"] else "nothing"
+    for kind in ("lead", "click"):
+        name = f"{kind}_id"
+        found = [
+            row
+            for row in touches
+            if row["kind"] == kind
+            and row[name] == state[name] != ""
+            and row["occurred_at"] <= state["occurred_at"]
+        ]
+        visitor, by = (found[0]["visitor_id"], name) if found else (visitor, by)
+    journey = [row for row in touches if visitor and row["visitor_id"] == visitor]
+    return {"route": _route(state), "visitor_id": visitor, "by": by}, journey
+
+
+def _deduplication(rows: _Rows, events: Sequence[Row]) -> list[Row]:
+    """Return per event which record was kept, which of the same id were kept aside as conflicts, and how many may have been dropped.
+
+    A duplicate leaves no row: its flush counts it. Their sum over the flushes in which one could have been is the most there are.
+    """
+    kept = {row["event_id"]: row for row in events[:MOST_TRANSACTIONS]}
+    if not kept:
+        return []
+    conflicts = rows.of(f"j.kind = 'reject' AND j.reason = 'conflict' AND j.event_id IN {literals(kept)}")
+    most = {row["event_id"]: row["most"] for row in rows.named(_duplicates(list(kept.values())))}
+    return [
+        {
+            "event_id": event,
+            "kept": _picked(row, _PLACE),
+            "conflicts": [_picked(one, _REJECT) for one in conflicts if one["event_id"] == event],
+            "duplicates_at_most": most.get(event, 0),
+        }
+        for event, row in kept.items()
+    ]
+
+
+def _duplicates(events: Sequence[Row]) -> str:
+    """Return the question for the duplicates in flushes from an event's own to the one in which its window ends."""
+    sources = literals(_known(events, "source"))
+    first = min(row["offset"] for row in events)
+    asked = ", ".join(
+        f"({literal(row['event_id'])}, {literal(row['source'])}, {row['offset']}, {row['record_time'].timestamp() + WINDOW_SECONDS:.3f})"
+        for row in events
+    )
+    return (
+        "SELECT e.1 AS event_id, sum(duplicates) AS most FROM (SELECT toString(j._source) AS source, j._offset AS last, j.duplicates AS duplicates, "
+        "toUnixTimestamp64Milli(lagInFrame(j._record_time) OVER (PARTITION BY j._source ORDER BY j._offset "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) / 1000 AS before "
+        f"FROM {TABLE} AS j WHERE j.kind = 'flush' AND j._source IN {sources} AND j._offset >= {first}) "
+        f"ARRAY JOIN [{asked}] AS e WHERE source = e.2 AND last >= e.3 AND before <= e.4 GROUP BY event_id"
+    )
+
+
+def _settings(rows: _Rows) -> dict[tuple[str, int], Row]:
+    sql = (
+        "SELECT model, model_version, purpose, any(settings) AS settings FROM attribution_models GROUP BY ALL"
+    )
+    return {(row["model"], row["model_version"]): row for row in rows.named(sql)}
+
+
+def _in_force(ledger: Sequence[Row], settings: Mapping[tuple[str, int], Row]) -> list[Row]:
+    """Return per model and version its settings and the credits that the ledger adds up to."""
+    sums: dict[tuple[str, int], dict[str, Row]] = {}
+    for row in ledger:
+        shares = sums.setdefault((row["model"], row["model_version"]), {})
+        share = shares.setdefault(
+            row["touch_id"], {"touch_id": row["touch_id"], "weight": 0, "value": 0, "payout": 0}
+        )
+        share |= _picked(row, ("touch_kind", "touch_at", "campaign", "affiliate", "channel"))
+        for name in ("weight", "value", "payout"):
+            share[name] += row["sign"] * row[name]
+    return [
+        {
+            "model": name,
+            "model_version": version,
+            "purpose": settings.get((name, version), {}).get("purpose", ""),
+            "settings": json.loads(settings.get((name, version), {}).get("settings", "{}")),
+            "credits": [share for share in shares.values() if share["weight"]],
+        }
+        for (name, version), shares in sums.items()
+    ]
