@@ -36,6 +36,8 @@ REPORTS = (
 """The views of a partner: those whose conversions are credited. Reported ones have no affiliate or offer of their own, and would be missing."""
 TABLES = tuple(rollup.table for rollup in ROLLUPS)
 """What these views read."""
+SHARED = ("attribution_models", "attribution_versions")
+"""What they read beside it, the same for everybody: which version of a model is in force."""
 LEAST_PASSWORD = 12
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,59}", re.ASCII)
 
@@ -92,7 +94,7 @@ def partner(
             f"CREATE ROW POLICY OR REPLACE `funnel_others` {on}ON `{settings.database}`.`{table}` "
             f"FOR SELECT USING 1 TO ALL EXCEPT `{PARTNER}`"
         )
-    for name in (*REPORTS, *TABLES):
+    for name in (*REPORTS, *TABLES, *SHARED):
         yield f"GRANT {on}SELECT ON `{settings.database}`.`{name}` TO `{PARTNER}`"
     most = ", ".join(f"{name} = {number}" for name, number in QUOTA.items())
     yield (

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deploy.embedded.clickhouse.access.lists import LIMITS as EMBEDDED_LIMITS
-from sinks.clickhouse.access import LIMITS, REPORTS, TABLES, Account, partner, reader, remove
+from sinks.clickhouse.access import LIMITS, REPORTS, SHARED, TABLES, Account, partner, reader, remove
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.errors import ClickHouseError
 from sinks.clickhouse.settings import ClickHouseSettings
@@ -49,7 +49,7 @@ def test_a_partner_reads_what_the_reports_read_and_nothing_else(emptied: Connect
     text = {str(name): str(query) for name, query in found}
     for view in REPORTS:
         read = set(re.findall(rf"{database}`?\.`?(\w+)", text[view].partition(" AS ")[2]))
-        assert read and read <= {*TABLES, view}, view
+        assert read and read <= {*TABLES, *SHARED, view}, view
     for table in TABLES:
         assert all(re.search(rf"`{name}` ", text[table]) for name in ("affiliate", "offer", "campaign"))
     statements = list(partner(emptied.settings, ACME, "offer", ["shop"]))
@@ -59,7 +59,7 @@ def test_a_partner_reads_what_the_reports_read_and_nothing_else(emptied: Connect
             name for each in statements for name in re.findall(rf"REPLACE {policy} ON `\w+`\.`(\w+)`", each)
         }
         assert told == set(TABLES)
-    assert granted == {*REPORTS, *TABLES}
+    assert granted == {*REPORTS, *TABLES, *SHARED}
 
 
 def test_everybody_else_keeps_seeing_everything_before_a_partner_sees_something() -> None:

@@ -25,7 +25,7 @@ from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.migrate import apply_migrations
 from sinks.clickhouse.rollup import derive
 from sinks.clickhouse.settings import ClickHouseSettings
-from tests.integration.test_processor_against_oracle import CLUSTER, NOW, PARTITIONS, Model
+from tests.integration.test_processor_against_oracle import CLUSTER, LIMIT, NOW, PARTITIONS, Model
 
 TOKEN = 7
 EVENTS = 800
@@ -57,7 +57,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
         insert(journal, model, CLUSTER, derived=None)
         spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
         log = Log(CLUSTER, PARTITIONS, spans)
-        result = compute(log)
+        result = compute(log, Rules(person_limit=LIMIT))
         yield Filled(log, result, connection.query, dict.fromkeys(result.holders, "event"))
         connection.close()
 
@@ -274,12 +274,16 @@ def test_an_acknowledged_event_that_is_nowhere(filled: Filled) -> None:
 
 def test_another_lookback_gives_other_credits(filled: Filled) -> None:
     models = tuple(replace(model, lookback=(("click", 60_000),)) for model in default_models())
-    report = verify(compute(filled.log, Rules(models=models)), filled.read, filled.acknowledged)
+    report = verify(
+        compute(filled.log, Rules(models=models, person_limit=LIMIT)), filled.read, filled.acknowledged
+    )
     assert {"credits in force", GROUPS} <= failing(report)
 
 
 def test_a_shorter_window_gives_fewer_duplicates(filled: Filled) -> None:
-    report = verify(compute(filled.log, Rules(dedup_window_ms=0)), filled.read, filled.acknowledged)
+    report = verify(
+        compute(filled.log, Rules(dedup_window_ms=0, person_limit=LIMIT)), filled.read, filled.acknowledged
+    )
     assert {"ledger: duplicates", "ledger: flush rows"} <= failing(report)
 
 
