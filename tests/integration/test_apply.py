@@ -35,7 +35,11 @@ from sinks.clickhouse.rebuild import journaled_sources
 from streams.applying import missing_credits
 from tests.support import MakeBroker, Running, drain, funnel
 
-FIRST = {"model": "linear", "version": 1, "rule": "linear", "lookback_hours": {"click": 720}}
+# The impressions of joined visitors are sent on only while some model looks at impressions (docs/attribution.md).
+FIRST = {
+    **{"model": "linear", "version": 1, "rule": "linear"},
+    "lookback_hours": {"click": 720, "impression": 1},
+}
 SECOND = FIRST | {
     "version": 2,
     "lookback_hours": {"click": 200, "impression": 100, "lead": 50},
