@@ -35,10 +35,11 @@ from sinks.clickhouse.rebuild import journaled_sources
 from streams.applying import missing_credits
 from tests.support import MakeBroker, Running, drain, funnel
 
+FIRST = {"model": "linear", "version": 1, "rule": "linear", "lookback_hours": {"click": 720}}
 # The impressions of joined visitors are sent on only while some model looks at impressions (docs/attribution.md).
-FIRST = {
-    **{"model": "linear", "version": 1, "rule": "linear"},
-    "lookback_hours": {"click": 720, "impression": 1},
+TOUCH = {
+    **{"model": "last_touch", "version": 1, "rule": "last"},
+    "lookback_hours": {"click": 720, "impression": 24},
 }
 SECOND = FIRST | {
     "version": 2,
@@ -92,9 +93,9 @@ def make_broker() -> MakeBroker:
 def running(running: Running) -> Running:
     """Conversions of before version 2, and of after it; no worker runs."""
     running.stack.processes["worker"].child.stop()
-    credit_under(running, FIRST, PAYOUT)
+    credit_under(running, FIRST, TOUCH, PAYOUT)
     work(running, 21, 700)
-    credit_under(running, FIRST, PAYOUT, SECOND)
+    credit_under(running, FIRST, TOUCH, PAYOUT, SECOND)
     work(running, 22, 300)
     return running
 
