@@ -1,5 +1,6 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from schemas.attribution import TOUCH_KINDS
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
 from streams.crediting import requests_of, watch_visitors
+from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
 from streams.state.requests import RequestKey
 from streams.steps.count import StatusEvent
@@ -126,7 +128,8 @@ def put_requests(
     """
     fresh = set()
     keys: dict[int, list[RequestKey]] = {}
-    for number, _, key, request in requests_of(requests):
+    for (number, _, key, request), former in zip(requests_of(requests), _former(requests), strict=True):
+        request.former = former
         keys.setdefault(number, []).append(key)
         held = states[number].requests
         if (request.revision, request.step) > held.known_revision(key) and (
@@ -140,6 +143,15 @@ def put_requests(
         unresolved = watch_visitors(state, [key for key in ours if key in state.requests.by_key])
         if state.cold_floor is not None:
             state.unresolved |= unresolved
+
+
+def _former(requests: pl.DataFrame) -> list[frozenset[int]]:
+    """Return hashes of what each request of `History.requests` and those before it named: a crash between two of them forgot that."""
+    texts = requests.get_column("former", default=pl.repeat("", requests.height, eager=True))
+    return [
+        frozenset(string_hashes(pl.Series(json.loads(text))).tolist()) if text else frozenset()
+        for text in texts
+    ]
 
 
 def _put_credits(

@@ -34,6 +34,7 @@ _REQUEST = (
     "_source, _offset, _record_time, route, revision, moved, event_id, partner, transaction_id, occurred_at, status, value, payout, "
     "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id, person, origin, step"
 )
+_FORMER = "if(count() OVER key > 1, toJSONString(groupUniqArrayArray([click_id, lead_id, visitor_id]) OVER key), '') AS former"
 _CREDIT = (
     "partner, transaction_id, route, person, model, model_version, weight, value, payout, touch_id, touch_at, touch_kind, campaign, "
     "affiliate, offer, channel, country, device, bot, status, occurred_at, currency, goal"
@@ -113,7 +114,10 @@ class History:
     def requests(
         self, numbers: Sequence[int], partitions: int, floor: int
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the standing request of each transaction and route that has one after ``floor``, and the credits in force for them."""
+        """Return the standing request of each transaction and route that has one after ``floor``, and the credits in force for them.
+
+        ``former``: the ids that it and those before it named, as JSON; empty where there was none before it.
+        """
         ours = _ours(numbers, partitions)
         recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND _record_time > {_time(floor)} AND {ours}"
         return self._requests(partitions, f"{ours} AND (partner, transaction_id, route) IN ({recent})")
@@ -138,8 +142,11 @@ class History:
         )
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        standing = " ORDER BY revision DESC, step DESC LIMIT 1 BY partner, transaction_id, route, person"
-        requests = self._frame(_REQUEST, partitions, f"kind = 'request' AND {where}{standing}")
+        key = "partner, transaction_id, route, person"
+        standing = f"WINDOW key AS (PARTITION BY {key}) ORDER BY revision DESC, step DESC LIMIT 1 BY {key}"
+        requests = self._frame(
+            f"{_REQUEST}, {_FORMER}", partitions, f"kind = 'request' AND {where} {standing}"
+        )
         in_force = f"kind = 'credit' AND {where} GROUP BY {_CREDIT} HAVING sum(sign) > 0"
         return requests, self._frame(_CREDIT, partitions, in_force)
 

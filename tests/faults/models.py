@@ -7,6 +7,7 @@ What a real server does between two packets happens here at one point, so every 
     answer       ✗── LOST_AFTER     ✗── CRASH_AFTER
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -396,6 +397,20 @@ def _standing(requests: pl.DataFrame, credits: pl.DataFrame) -> tuple[pl.DataFra
     """The request of highest revision and step of each transaction, route and person, and the credits in force."""
     key = ["partner", "transaction_id", "route", "person"]
     newest = requests.sort("revision", "step", descending=True).unique(key, keep="first", maintain_order=True)
+    ids = (
+        pl.concat_list("click_id", "lead_id", "visitor_id")
+        .list.explode(keep_nulls=False, empty_as_null=False)
+        .unique()
+    )
+    named = requests.group_by(key).agg(pl.len(), ids.alias("ids"))
+    former = [
+        json.dumps(list(ids)) if count > 1 else "" for count, ids in named.select("len", "ids").iter_rows()
+    ]
+    newest = newest.join(
+        named.select(key).with_columns(former=pl.Series(former, dtype=pl.String)),
+        on=key,
+        maintain_order="left",
+    )
     names = [*_names(history._CREDIT), "_partition"]
     in_force = credits.group_by(names).agg(pl.col("sign").sum()).filter(pl.col("sign") > 0)
-    return _chosen(newest, history._REQUEST), in_force.select(names)
+    return _chosen(newest, history._REQUEST + ", former"), in_force.select(names)

@@ -1,5 +1,6 @@
 """What a worker restores and looks up, beside the rows themselves."""
 
+import json
 import uuid
 from typing import Any
 
@@ -170,17 +171,18 @@ class TestHotWindow:
         """Revision 2 stands; of the credits, those not taken back."""
         make, route = stored.flushes, mint()[:4]
         stored.land(
-            make.request(route, 1, _record_time=NOW - 9 * DAY),
+            make.request(route, 1, _record_time=NOW - 9 * DAY, click_id="first's"),
             *(make.credit(1, model, route, 100) for model in ("a", "b")),
         )
         stored.land(
-            make.request(route, 2, _record_time=NOW),
+            make.request(route, 2, _record_time=NOW, click_id="second's"),
             make.credit(-1, "a", route, 100),
             make.credit(1, "a", route, 300),
         )
         stored.land(make.request(mint()[:4], 1, transaction_id="old", _record_time=NOW - 9 * DAY))
         requests, credits = stored.history.requests(range(PARTITIONS), PARTITIONS, NOW - DAY)
         assert requests.select("transaction_id", "route", "revision", "moved").rows() == [("t", route, 2, 0)]
+        assert sorted(json.loads(requests["former"][0])) == ["", "first's", "second's"]
         assert sorted(credits.select("model", "value", "touch_lo", "weight").iter_rows()) == [
             ("a", 300, 300, 10**9),
             ("b", 100, 100, 10**9),
