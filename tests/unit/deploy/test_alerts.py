@@ -46,7 +46,7 @@ CASES = {
     "FunnelCollectorErrorsFast": Case(answers("0+970x120", "0+30x120"), answers("0+9995x120", "0+5x120")),
     # What was wrong long ago and is mended does not wake anybody up.
     "FunnelCollectorErrorsSlow": Case(
-        answers("0+990x120", "0+10x120"), answers("0+990x120", "0+10x50 500x100")
+        answers("0+990x120", "0+10x120"), answers("0+990x120", "0+30x50 1500x100")
     ),
     "FunnelEventsLateFast": Case(
         {ON_TIME: "0+80x120", ALL: "0+100x120"}, {ON_TIME: "0+99x120", ALL: "0+100x120"}
