@@ -77,7 +77,8 @@ class Stack:
         # Its alphabet needs no quoting.
         write_private(self.curl_options, f'user = "{READER}:{known["clickhouse_reader_password"]}"\n')
         self.clickhouse_metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-        self.pids = {"broker": broker.pid or 0, "clickhouse": server.pid or 0}
+        # A broker that somebody else started has no process here; and 0 would be a signal to ourselves.
+        self.pids = {name: pid for name, pid in (("broker", broker.pid), ("clickhouse", server.pid)) if pid}
         self._settings = {
             "KAFKA": broker.bootstrap,
             "CLICKHOUSE_HOST": server.host,
