@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -26,10 +25,11 @@ from simulator.acknowledged import append_acknowledged
 from simulator.generate import generate
 from simulator.mess import Mess
 from simulator.send import CollectorTarget, send_to_collector
+from tests.apache.broker import ApacheBroker
 from tests.integration.collector_process import READY_SECONDS, CollectorProcess
 from tests.integration.log import create_topics, read_log
 from tests.proxy import Proxy
-from tests.support import drain
+from tests.support import Running, drain
 from tests.unit.collector.support import decode
 
 CLIENTS = 16
@@ -273,13 +273,24 @@ def test_a_second_collector_on_one_spool_does_not_start(collector: CollectorProc
     assert "another collector uses it" in second.log.read_text()
 
 
-def test_the_numbers_are_exact_after_an_outage(running: Any, tmp_path: Path) -> None:
+@pytest.fixture(params=[Broker, pytest.param(ApacheBroker, marks=pytest.mark.apache)])
+def freezing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
+    """A stack with a broker of its own, which may be frozen: one that tests share may not."""
+    running = Running(tmp_path / "stack", request.param)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stack.stop()
+
+
+def test_the_numbers_are_exact_after_an_outage(freezing: Running, tmp_path: Path) -> None:
     """The whole way, the broker standing still for a while: what is spooled, late or twice changes no final number."""
-    stack = running.stack
+    stack = freezing.stack
     stack.start_worker()
     stack.start_collector()
     target = CollectorTarget(
-        stack.collector_url, running.values["tokens"][0], running.values["link_keys"][0], hit_every=5
+        stack.collector_url, freezing.values["tokens"][0], freezing.values["link_keys"][0], hit_every=5
     )
     items = list(generate(5, 6000, int(time.time() * 1000), Mess.none()))
 
@@ -303,8 +314,8 @@ def test_the_numbers_are_exact_after_an_outage(running: Any, tmp_path: Path) -> 
     assert (
         "funnel_collector_spool_spooled_records_total 0.0" not in httpx.get(collected, trust_env=False).text
     )
-    drain(running.values)
+    drain(freezing.values)
     path = tmp_path / "acknowledged.txt"
     append_acknowledged(path, acknowledged)
     console = Console(width=200, record=True)
-    assert compare_now(running.values, console, path).ok, console.export_text()
+    assert compare_now(freezing.values, console, path).ok, console.export_text()
