@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def sizing(directory: Path, events: int) -> dict[str, Any]:
         say(f"sending {events:,} events into Kafka")
         size = fill(values["kafka"], events)
         connection = connect(clickhouse_settings(values))
-        _wait(values, connection)
+        wait_until_landed(values, connection)
         memory = _memory(worker.metrics)
         found = {
             "worker_idle": idle,
@@ -70,7 +71,8 @@ def sizing(directory: Path, events: int) -> dict[str, Any]:
         stack.stop()
 
 
-def _wait(values: dict[str, Any], connection: Connection) -> None:
+def wait_until_landed(values: Mapping[str, Any], connection: Connection) -> None:
+    """Return once all records are in the journal and the rollups. Raises NotDrained."""
     cluster = describe_cluster(values["kafka"], TOPICS)
     ends = LogEnds(values["kafka"], [(topic, number) for topic in TOPICS for number in range(PARTITIONS)])
     wait_until_drained(lambda: backlog_of(connection, cluster, ends), pause=0.25)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 import polars as pl
@@ -148,10 +148,9 @@ def put_requests(
 def _former(requests: pl.DataFrame) -> list[frozenset[int]]:
     """Return hashes of what each request of `History.requests` and those before it named: a crash between two of them forgot that."""
     texts = requests.get_column("former", default=pl.repeat("", requests.height, eager=True))
-    return [
-        frozenset(string_hashes(pl.Series(json.loads(text))).tolist()) if text else frozenset()
-        for text in texts
-    ]
+    named = [json.loads(text) if text else [] for text in texts]
+    hashes = iter(string_hashes(pl.Series(list(chain(*named)), dtype=pl.String)).tolist())
+    return [frozenset(islice(hashes, len(ids))) for ids in named]
 
 
 def _put_credits(

@@ -11,7 +11,8 @@ from schemas.ids import hop_id_of, route_of
 from schemas.topics import LINKS
 from streams.broker import Hop
 from streams.rows import columnar
-from streams.state.links import Links, hash_of
+from streams.state.hashing import hash_of
+from streams.state.links import Links
 from streams.state.partition import PartitionState
 from streams.state.touches import DIMENSIONS, Touches
 from streams.steps.encode import encode

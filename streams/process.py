@@ -33,8 +33,7 @@ from streams.requesting import Wish, sent_on_hops
 from streams.resolving import Resolver
 from streams.rows import flush_frame
 from streams.settings import WorkerSettings
-from streams.state.hashing import U64, id_hashes
-from streams.state.links import hash_of
+from streams.state.hashing import U64, hash_of, id_hashes
 from streams.state.partition import PartitionState
 from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode

@@ -40,6 +40,13 @@ _CREDIT = (
     "affiliate, offer, channel, country, device, bot, status, occurred_at, currency, goal"
 )
 _LARGE = {"max_query_size": 1 << 26, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10_000_000}
+# Each block takes a while per column, however few rows it has; and grouping in two levels answers in some hundred blocks.
+_FEW_BLOCKS = {
+    "max_block_size": 1 << 20,
+    "preferred_block_size_bytes": 0,
+    "group_by_two_level_threshold": 0,
+    "group_by_two_level_threshold_bytes": 0,
+}
 
 
 class History:
@@ -154,7 +161,7 @@ class History:
         sql = (
             f"SELECT {columns}, toUInt16({_number(partitions)}) AS _partition FROM {TABLE} AS j WHERE {where}"
         )
-        return self._connection.query_frame(sql, settings=_LARGE)
+        return self._connection.query_frame(sql, settings=_LARGE | _FEW_BLOCKS)
 
 
 def _number(partitions: int) -> str:

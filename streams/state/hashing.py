@@ -58,6 +58,14 @@ def string_hashes(column: pl.Series) -> U64:
     return out
 
 
+def hash_of(text: str) -> int:
+    """Return the hash of one text, 0 for the empty one. A column for it would take a hundred times as long."""
+    data = np.frombuffer(text.encode(), dtype=np.uint8)
+    out = np.empty(1, dtype=np.uint64)
+    _hash_strings(np.array([0, len(data)], dtype=np.int64), data, out)
+    return int(out[0])
+
+
 def id_hashes(high: U64, low: U64) -> U64:
     """Return a hash, never 0, per 128-bit id given as two halves."""
     out = np.empty(len(high), dtype=np.uint64)

@@ -11,15 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.state.hashing import string_hashes
+from streams.state.hashing import hash_of, string_hashes
 
 U64 = npt.NDArray[np.uint64]
 DEFAULT_LIMIT = 20
-
-
-def hash_of(text: str) -> int:
-    """Return the hash of one text, 0 for the empty one."""
-    return int(string_hashes(pl.Series([text]))[0])
 
 
 @dataclass(slots=True)

@@ -206,7 +206,7 @@ TAMPERED = {
     ),
     "a credit was not taken back": Tampering(
         "kind = 'credit'",
-        lambda rows: [[*row[:5], row[5][::-1], *row[6:]] for row in rows[:1]] + rows,
+        lambda rows: [[*row[:5], f"another {row[5]}", *row[6:]] for row in rows[:1]] + rows,
         {"credits in force"},
     ),
     "a micro of credit is missing": Tampering(

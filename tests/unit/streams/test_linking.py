@@ -16,7 +16,7 @@ from schemas.ids import route_of
 from simulator.oracle.person import Persons
 from streams.linking import Cause, pair, take_pair
 from streams.settings import WorkerSettings
-from streams.state.links import hash_of
+from streams.state.hashing import hash_of
 from streams.state.partition import PartitionState, empty_partition
 
 CLAIMS = st.lists(
