@@ -1,0 +1,117 @@
+"""A worker killed with -9, and how long it takes until another one processes again with all that it must remember.
+
+``python -m benchmarks.recovery [--events N]`` prints one JSON line. ``hot_rows``: rows of the journal within the hot window, all of them within
+six hours; ``seconds``: from the kill until what was sent right after it had landed, the broker's wait for the lost member included;
+``restore_seconds`` and ``rows_per_second``: reading those rows and building the state; ``worker_peak_mib``: of the second worker.
+``verified``: the newest of the old records, sent once more, all were duplicates to the second worker: the journal has no row more of them.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pipeline import PARTITIONS, ROOT, peak_bytes, say
+from benchmarks.sizing import wait_until_landed
+from deploy.embedded.stack import Process, Stack
+from deploy.initialise import initialise
+from deploy.scrape import scrape, total
+from deploy.settings import PREFIX, clickhouse_settings, read_settings
+from simulator.fixtures import records
+from simulator.items import Prepared
+from simulator.kafka import send_prepared
+from sinks.clickhouse.client import Connection, connect
+
+SPAN_MS = 6 * 3_600_000
+AGAIN = 10_000
+PATIENCE_SECONDS = 600.0
+
+
+def main() -> None:
+    """Run the benchmark and print its line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=4_500_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="funnel-bench-") as directory:
+        result = recovery(Path(directory), arguments.events)
+    print(json.dumps(result))
+    sys.exit(0 if result["verified"] else 1)
+
+
+def recovery(directory: Path, events: int) -> dict[str, Any]:
+    """Return the benchmark's figures."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    ours = {"FUNNEL_PARTITIONS": str(PARTITIONS), "PYTHONPATH": str(ROOT)}
+    stack = Stack(directory / "stack", {**environ, **ours})
+    try:
+        stack.start_servers()
+        values = read_settings(stack.settings())
+        list(initialise(values))
+        say(f"sending {events:,} events into Kafka")
+        newest: deque[Prepared] = deque(maxlen=AGAIN)
+        send_prepared(values["kafka"], _remembering(events, newest))
+        say("processing them")
+        connection = connect(clickhouse_settings(values))
+        first = stack.start_worker()
+        wait_until_landed(values, connection)
+        rows, (received, known) = _rows(connection), _ledger(connection)
+        say("killing the worker")
+        started = time.monotonic()
+        first.child.kill()
+        send_prepared(values["kafka"], newest)
+        second = stack.start_worker("second")
+        seconds = _until_more(connection, received) - started
+        wait_until_landed(values, connection)
+        restore = _metric(second, "funnel_worker_restore_seconds")
+        return {
+            "benchmark": "recovery",
+            "hot_rows": rows,
+            "seconds": round(seconds, 2),
+            "restore_seconds": round(restore, 2),
+            "rows_per_second": round(rows / restore),
+            "worker_peak_mib": round(peak_bytes(second.child.pid or 0) / 2**20),
+            "verified": _ledger(connection) == (received + AGAIN, known),
+        }
+    finally:
+        stack.stop()
+
+
+def _remembering(events: int, newest: deque[Prepared]) -> Iterator[Prepared]:
+    for record in records(events, PARTITIONS, int(time.time() * 1000), span_ms=SPAN_MS):
+        newest.append(record)
+        yield record
+
+
+def _rows(connection: Connection) -> int:
+    return int(connection.query("SELECT count() FROM journal")[0][0])
+
+
+def _ledger(connection: Connection) -> tuple[int, int]:
+    """How many records were received, and how many of them are events of the journal."""
+    received, journaled = connection.query("SELECT sum(received), sum(journaled) FROM ledger")[0]
+    return int(received), int(journaled)
+
+
+def _until_more(connection: Connection, received: int) -> float:
+    """Return the monotonic time at which more than ``received`` records were in the ledger. Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (now := time.monotonic()) < deadline:
+        if _ledger(connection)[0] > received:
+            return now
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing landed within {PATIENCE_SECONDS:.0f} s")
+
+
+def _metric(worker: Process, name: str) -> float:
+    samples, _ = scrape([worker.metrics])
+    return total(samples, name)
+
+
+if __name__ == "__main__":
+    main()
