@@ -31,9 +31,9 @@ def missing_credits(
     """
     state = PartitionState({}, (model,), links=Links(person_limit))
     states = {part: state}
-    put_touches(states, history.touches([part], parts, ALL, counts(state.models, "impression")))
+    put_touches(states, history.touches({part: ALL}, parts, counts(state.models, "impression")))
     restore_links(states, history.links([part], parts))
-    requests, in_force = history.requests([part], parts, ALL)
+    requests, in_force = history.requests({part: ALL}, parts)
     put_requests(states, requests, in_force)
     hits = [Hit(number, key, trigger) for number, trigger, key, _ in requests_of(requests)]
     for start in range(0, len(hits), REQUESTS):

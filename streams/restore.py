@@ -3,7 +3,7 @@
 Chosen by route and not by source, so that it also works when partitions were added or the cluster was replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -16,29 +16,50 @@ from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
 
+Newest = Mapping[tuple[str, int], int]
+"""The newest record time (ms) by kind and partition number."""
+
 
 def restore(
     history: History, settings: WorkerSettings, numbers: Sequence[int], partitions: int
 ) -> dict[int, PartitionState]:
-    """Return the state of each partition number: everything journaled within the hot window before the newest record."""
+    """Return the state of each partition number: everything journaled within the hot window before its newest record.
+
+    Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
+    """
     states = {number: empty_partition(settings) for number in numbers}
     newest = history.newest(numbers, partitions)
-    if newest is None:
+    floors = _hot(states, newest, settings)
+    if not floors:
         return states
-    floor = newest - max(settings.hot_window_ms, settings.dedup_window_ms + BACKWARD_MS)
-    colder = history.holds_older(numbers, partitions, floor)
+    colder = history.holds_older(floors, partitions)
+    for number, floor in floors.items():
+        states[number].cold_floor = floor if colder else None
     for state in states.values():
-        state.newest = newest
-        state.cold_floor = floor if colder else None
         state.links.complete = False
     for topic in IDENTIFIED_TOPICS:
-        _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], numbers, partitions, floor))
+        if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
+            _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], seen, partitions))
     impressions = counts(settings.models, "impression")
-    put_touches(states, history.touches(numbers, partitions, floor, impressions))
+    put_touches(states, history.touches(floors, partitions, impressions))
     restore_links(states, history.links(numbers, partitions))
-    put_transactions(states, history.transactions(numbers, partitions, floor))
-    put_requests(states, *history.requests(numbers, partitions, floor))
+    put_transactions(states, history.transactions(floors, partitions))
+    put_requests(states, *history.requests(floors, partitions))
     return states
+
+
+def _hot(states: dict[int, PartitionState], newest: Newest, settings: WorkerSettings) -> dict[int, int]:
+    """Note each partition's newest record time; return after which time it is restored, of those that have anything."""
+    for (_, number), time in newest.items():
+        states[number].newest = max(states[number].newest, time)
+    window = max(settings.hot_window_ms, settings.dedup_window_ms + BACKWARD_MS)
+    return {number: state.newest - window for number, state in states.items() if state.newest}
+
+
+def _seen(kind: str, newest: Newest, settings: WorkerSettings) -> dict[int, int]:
+    """Return after which time the ids of a kind are restored, by partition number."""
+    window = settings.dedup_window_ms + BACKWARD_MS
+    return {number: time - window for (one, number), time in newest.items() if one == kind}
 
 
 def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame) -> None:

@@ -5,7 +5,7 @@ partitions were added or the cluster was replaced. Times are ms; a frame has the
 (``event_hi``, ``event_lo``) for UUIDs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -15,6 +15,8 @@ from sinks.clickhouse.journal import TABLE
 from sinks.clickhouse.sql import literal, literals
 
 TransactionKey = tuple[str, str]
+Floors = Mapping[int, int]
+"""Per partition number a record time in ms; never empty."""
 
 _HOUR = 3_600_000
 _RECORDS = ("impression", "click", "lead", "conversion", "request", "postback", "link")
@@ -55,37 +57,43 @@ class History:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def newest(self, numbers: Sequence[int], partitions: int) -> int | None:
-        """Return the newest record time journaled for the partitions, None if there is nothing."""
-        where = f"kind IN {literals(_RECORDS)} AND {_ours(numbers, partitions)}"
+    def newest(self, numbers: Sequence[int], partitions: int) -> dict[tuple[str, int], int]:
+        """Return the newest record time journaled per kind and partition number; where there is nothing, it is missing."""
+        found: dict[tuple[str, int], int] = {}
         last = "(SELECT max(_ingested_at) FROM journal)"
-        # What was ingested last is newest, so a whole journal need not be read; the last look is at all of it.
+        kinds = list(_RECORDS)
+        # What was ingested last is newest, so a whole journal need not be read; the last look is at all of the kinds that lack a partition.
         for window in (_HOUR, 24 * _HOUR, 0):
             recent = f" AND _ingested_at > {last} - INTERVAL {window} MILLISECOND" if window else ""
             rows = self._connection.query(
-                f"SELECT count(), toUnixTimestamp64Milli(max(_record_time)) FROM {TABLE} WHERE {where}{recent}"
+                f"SELECT toString(kind), {_number(partitions)} AS number, toUnixTimestamp64Milli(max(_record_time)) FROM {TABLE} "
+                f"WHERE kind IN {literals(kinds)} AND {_ours(numbers, partitions)}{recent} GROUP BY 1, 2"
             )
-            if rows[0][0]:
-                return int(rows[0][1])
-        return None
+            found = {(str(kind), int(number)): int(time) for kind, number, time in rows} | found
+            kinds = [kind for kind in kinds if any((kind, number) not in found for number in numbers)]
+            if not kinds:
+                break
+        return found
 
-    def holds_older(self, numbers: Sequence[int], partitions: int, floor: int) -> bool:
-        """Return whether anything journaled for the partitions has a record time up to ``floor``."""
-        sql = f"SELECT 1 FROM {TABLE} WHERE kind IN {literals(_RECORDS)} AND _record_time <= {_time(floor)} AND {_ours(numbers, partitions)} LIMIT 1"
-        return bool(self._connection.query(sql))
+    def holds_older(self, floors: Floors, partitions: int) -> bool:
+        """Return whether anything journaled for the partitions has a record time up to its floor."""
+        older = f"_record_time <= {_time(max(floors.values()))} AND {_ours(list(floors), partitions)} AND NOT ({_after(floors, partitions)})"
+        return bool(
+            self._connection.query(
+                f"SELECT 1 FROM {TABLE} WHERE kind IN {literals(_RECORDS)} AND {older} LIMIT 1"
+            )
+        )
 
-    def ids(self, kind: str, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
-        """Return event halves, content, record time and partition of each row of ``kind`` after ``floor``, in order of record time."""
-        where = f"j.kind = {literal(kind)} AND _record_time > {_time(floor)} AND {_ours(numbers, partitions)}"
+    def ids(self, kind: str, floors: Floors, partitions: int) -> pl.DataFrame:
+        """Return event halves, content, record time and partition of each row of ``kind`` after the floors, in order of record time."""
+        where = f"j.kind = {literal(kind)} AND {_after(floors, partitions)}"
         frame = self._frame("event_id, content, _record_time", partitions, where)
         return frame.sort("_partition", "_record_time", maintain_order=True)
 
-    def touches(
-        self, numbers: Sequence[int], partitions: int, floor: int, impressions: bool = False
-    ) -> pl.DataFrame:
-        """Return clicks and leads after ``floor``, with ``impressions`` these too, in order of record time."""
+    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> pl.DataFrame:
+        """Return clicks and leads after the floors, with ``impressions`` these too, in order of record time."""
         kinds = literals(("impression", "click", "lead")[not impressions :])
-        where = f"j.kind IN {kinds} AND _record_time > {_time(floor)} AND {_ours(numbers, partitions)}"
+        where = f"j.kind IN {kinds} AND {_after(floors, partitions)}"
         frame = self._frame(_TOUCH, partitions, where)
         moved = where.replace(
             f"j.kind IN {kinds}", f"j.kind = 'link' AND purpose = 'touch' AND touch_kind IN {kinds}"
@@ -111,22 +119,20 @@ class History:
         where = f"{_at(('link',), routes)} AND purpose = 'claim' ORDER BY _ingested_at, _source, _offset"
         return self._frame("identity_key, visitor_id", partitions, where)
 
-    def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
-        """Return all conversions of each transaction that has one after ``floor``."""
-        ours = _ours(numbers, partitions)
-        recent = f"SELECT partner, transaction_id FROM {TABLE} WHERE kind = 'conversion' AND _record_time > {_time(floor)} AND {ours}"
+    def transactions(self, floors: Floors, partitions: int) -> pl.DataFrame:
+        """Return all conversions of each transaction that has one after its partition's floor."""
+        ours = _ours(list(floors), partitions)
+        recent = f"SELECT partner, transaction_id FROM {TABLE} WHERE kind = 'conversion' AND {_after(floors, partitions)}"
         where = f"kind = 'conversion' AND {ours} AND (partner, transaction_id) IN ({recent})"
         return self._frame(_CONVERSION, partitions, where)
 
-    def requests(
-        self, numbers: Sequence[int], partitions: int, floor: int
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the standing request of each transaction and route that has one after ``floor``, and the credits in force for them.
+    def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the standing request of each transaction and route that has one after its partition's floor, and the credits in force for them.
 
         ``former``: the ids that it and those before it named, as JSON; empty where there was none before it.
         """
-        ours = _ours(numbers, partitions)
-        recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND _record_time > {_time(floor)} AND {ours}"
+        ours = _ours(list(floors), partitions)
+        recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND {_after(floors, partitions)}"
         return self._requests(partitions, f"{ours} AND (partner, transaction_id, route) IN ({recent})")
 
     def cold_transactions(self, keys: Sequence[TransactionKey], partitions: int) -> pl.DataFrame:
@@ -173,6 +179,15 @@ def _ours(numbers: Sequence[int], partitions: int) -> str:
     if set(numbers) >= set(range(partitions)):
         return "1"
     return f"{_number(partitions)} IN ({', '.join(map(str, numbers))})"
+
+
+def _after(floors: Floors, partitions: int) -> str:
+    """The rows of the partitions in ``floors`` that are newer than their partition's."""
+    after = f"_record_time > {_time(min(floors.values()))} AND {_ours(list(floors), partitions)}"
+    if len(set(floors.values())) == 1:
+        return after
+    floor = f"transform({_number(partitions)}, {list(floors)}, {list(floors.values())}, 0)"
+    return f"{after} AND toUnixTimestamp64Milli(_record_time) > {floor}"
 
 
 def _at(kinds: Sequence[str], routes: Sequence[str]) -> str:

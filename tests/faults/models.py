@@ -25,6 +25,7 @@ from simulator.items import Item, prepared
 from simulator.log import Record
 from sinks.clickhouse import history
 from sinks.clickhouse.errors import NotOwner, Unavailable
+from sinks.clickhouse.history import Floors
 from sinks.clickhouse.journal import Journal
 from streams.broker import Hop, HopError
 from streams.steps.batch import RawBatch
@@ -263,25 +264,23 @@ class HistoryModel:
 
     server: Server
 
-    def newest(self, numbers: Sequence[int], partitions: int) -> int | None:
-        times = self._of(history._RECORDS, numbers, partitions)["_record_time"]
-        return None if times.is_empty() else int(times.max())  # type: ignore[arg-type]
+    def newest(self, numbers: Sequence[int], partitions: int) -> dict[tuple[str, int], int]:
+        rows = self._of(history._RECORDS, numbers, partitions).group_by("kind", "_partition")
+        newest = rows.agg(pl.col("_record_time").max())
+        return {(kind, int(number)): int(time) for kind, number, time in newest.iter_rows()}
 
-    def holds_older(self, numbers: Sequence[int], partitions: int, floor: int) -> bool:
-        times = self._of(history._RECORDS, numbers, partitions)["_record_time"]
-        return bool((times <= floor).any())
+    def holds_older(self, floors: Floors, partitions: int) -> bool:
+        return not self._of(history._RECORDS, list(floors), partitions).filter(~_after(floors)).is_empty()
 
-    def ids(self, kind: str, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
-        rows = self._of((kind,), numbers, partitions).filter(pl.col("_record_time") > floor)
+    def ids(self, kind: str, floors: Floors, partitions: int) -> pl.DataFrame:
+        rows = self._of((kind,), list(floors), partitions).filter(_after(floors))
         return _chosen(rows, "event_id, content, _record_time").sort(
             "_partition", "_record_time", maintain_order=True
         )
 
-    def touches(
-        self, numbers: Sequence[int], partitions: int, floor: int, impressions: bool = False
-    ) -> pl.DataFrame:
+    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> pl.DataFrame:
         kinds = ("impression", "click", "lead")[not impressions :]
-        rows = self._touches(kinds, numbers, partitions).filter(pl.col("_record_time") > floor)
+        rows = self._touches(kinds, list(floors), partitions).filter(_after(floors))
         return rows.sort("_partition", "_record_time", maintain_order=True)
 
     def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
@@ -303,18 +302,16 @@ class HistoryModel:
         sent = sent.with_columns(**{name: pl.col(column) for name, column in touch.items()})
         return pl.concat([_chosen(rows, f"{history._TOUCH}, _record_time") for rows in (own, sent)])
 
-    def transactions(self, numbers: Sequence[int], partitions: int, floor: int) -> pl.DataFrame:
-        rows = self._of(("conversion",), numbers, partitions)
-        recent = rows.filter(pl.col("_record_time") > floor).select("partner", "transaction_id").unique()
+    def transactions(self, floors: Floors, partitions: int) -> pl.DataFrame:
+        rows = self._of(("conversion",), list(floors), partitions)
+        recent = rows.filter(_after(floors)).select("partner", "transaction_id").unique()
         return _chosen(rows.join(recent, on=["partner", "transaction_id"], how="semi"), history._CONVERSION)
 
-    def requests(
-        self, numbers: Sequence[int], partitions: int, floor: int
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows = self._of(("request",), numbers, partitions)
+    def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        rows = self._of(("request",), list(floors), partitions)
         key = ["partner", "transaction_id", "route"]
-        recent = rows.filter(pl.col("_record_time") > floor).select(key).unique()
-        credits = self._of(("credit",), numbers, partitions)
+        recent = rows.filter(_after(floors)).select(key).unique()
+        credits = self._of(("credit",), list(floors), partitions)
         return _standing(rows.join(recent, on=key, how="semi"), credits.join(recent, on=key, how="semi"))
 
     def cold_transactions(self, keys: Sequence[tuple[str, str]], partitions: int) -> pl.DataFrame:
@@ -346,6 +343,11 @@ class HistoryModel:
         return frame.with_columns(_partition=pl.Series(homes, dtype=pl.UInt16)).filter(
             pl.col("_partition").is_in(list(numbers))
         )
+
+
+def _after(floors: Floors) -> pl.Expr:
+    floor = pl.col("_partition").replace_strict(dict(floors), default=None, return_dtype=pl.Int64)
+    return pl.col("_record_time") > floor
 
 
 def _among(column: str, texts: Sequence[str]) -> pl.Expr:

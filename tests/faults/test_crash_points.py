@@ -8,6 +8,7 @@ The worker's code is the real one: assignment, restore, cold lookups, processing
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from simulator.generate import generate
-from simulator.items import Item
+from simulator.items import Item, prepared
 from simulator.log import Log, Span
 from simulator.mess import Mess
 from simulator.oracle.compute import Rules, compute
@@ -220,6 +221,29 @@ def test_every_point_that_outlives_its_worker(fate: Fate, late: bool) -> None:
         world.log.send(SMALL)
         live(world, [*[Fate.GO] * place, fate, Fate.CRASH_BEFORE], late)
         world.finish()
+
+
+@pytest.mark.parametrize("topic", ["clicks", "impressions"])
+def test_a_source_that_is_behind_keeps_its_window(topic: str) -> None:
+    """What a worker restores of a source goes by that source's newest record, not by that of another one that has been read further.
+
+    topic / 0     ──▶ event                    ✗   the same once more, half a minute after it ──▶  a duplicate
+    all the rest  ──▶ ──▶ ──▶ six hours later ─✗
+    """
+    world = World()
+    in_place = generate(11, 200, NOW, replace(MESS, misrouted=0), run="r")
+    records = [prepared(item, PARTITIONS) for item in in_place]
+    again = [record for record in records if record[:2] == (topic, 0)][:5]
+    for record in records:
+        if record[:2] != (topic, 0):
+            world.log.append(*record[:4], NOW + 6 * 3_600_000)
+    for record in again:
+        world.log.append(*record[:4], NOW)
+    live(world, [], False)
+    for record in again:
+        world.log.append(*record[:4], NOW + WINDOW_MS // 2)
+    live(world, [], False)
+    world.finish()
 
 
 class Group(RuleBasedStateMachine):

@@ -60,6 +60,15 @@ def ids_of(rows: list[dict[str, Any]]) -> set[int]:
     return {row["event_hi"] << 64 | row["event_lo"] for row in rows}
 
 
+def newest_of(stored: Stored, numbers: tuple[int, ...]) -> dict[tuple[str, int], int]:
+    return {
+        (kind, number): max(row["_record_time"] for row in stored.rows(kind, numbers=(number,)))
+        for kind in ("impression", "click", "lead")
+        for number in numbers
+        if stored.rows(kind, numbers=(number,))
+    }
+
+
 @pytest.fixture
 def stored(emptied: Connection) -> Stored:
     return Stored(emptied)
@@ -82,18 +91,16 @@ def week(stored: Stored) -> Stored:
 class TestHotWindow:
     def test_of_an_empty_journal(self, stored: Stored) -> None:
         asked = stored.history
-        assert asked.newest([0], PARTITIONS) is None
-        assert not asked.holds_older([0], PARTITIONS, NOW)
-        assert asked.ids("click", [0], PARTITIONS, 0).height == 0
-        assert asked.touches([0], PARTITIONS, 0).height == 0
-        assert asked.transactions([0], PARTITIONS, 0).height == 0
-        assert [frame.height for frame in asked.requests([0], PARTITIONS, 0)] == [0, 0]
+        assert asked.newest([0], PARTITIONS) == {}
+        assert not asked.holds_older({0: NOW}, PARTITIONS)
+        assert asked.ids("click", {0: 0}, PARTITIONS).height == 0
+        assert asked.touches({0: 0}, PARTITIONS).height == 0
+        assert asked.transactions({0: 0}, PARTITIONS).height == 0
+        assert [frame.height for frame in asked.requests({0: 0}, PARTITIONS)] == [0, 0]
 
     @pytest.mark.parametrize("numbers", [(0,), (1, 2), (0, 1, 2)])
     def test_newest(self, week: Stored, numbers: tuple[int, ...]) -> None:
-        kinds = ("impression", "click", "lead")
-        newest = max(row["_record_time"] for kind in kinds for row in week.rows(kind, numbers=numbers))
-        assert week.history.newest(numbers, PARTITIONS) == newest
+        assert week.history.newest(numbers, PARTITIONS) == newest_of(week, numbers)
 
     def test_newest_where_only_old_rows_are(self, week: Stored) -> None:
         """One partition has been silent for days: its newest record is not the journal's."""
@@ -101,9 +108,9 @@ class TestHotWindow:
         while number_of(visitor := mint()) == wanted:
             pass
         week.land(week.flushes.touch(visitor=visitor, _record_time=NOW + 90 * DAY), ingested=NOW + 90 * DAY)
-        kinds = ("impression", "click", "lead")
-        newest = max(row["_record_time"] for kind in kinds for row in week.rows(kind, numbers=(wanted,)))
-        assert week.history.newest([wanted], PARTITIONS) == newest
+        everywhere = tuple(range(PARTITIONS))
+        assert week.history.newest(everywhere, PARTITIONS) == newest_of(week, everywhere)
+        assert week.history.newest([wanted], PARTITIONS) == newest_of(week, (wanted,))
 
     def test_holds_older(self, week: Stored) -> None:
         oldest = min(
@@ -112,13 +119,13 @@ class TestHotWindow:
             + week.rows("lead", numbers=(1,))
             + week.rows("impression", numbers=(1,))
         )
-        assert week.history.holds_older([1], PARTITIONS, oldest)
-        assert not week.history.holds_older([1], PARTITIONS, oldest - 1)
+        assert week.history.holds_older({1: oldest}, PARTITIONS)
+        assert not week.history.holds_older({1: oldest - 1}, PARTITIONS)
 
     @pytest.mark.parametrize("numbers", [(2,), (0, 1, 2)])
     def test_ids(self, week: Stored, numbers: tuple[int, ...]) -> None:
         floor = NOW - 2 * DAY
-        frame = week.history.ids("impression", numbers, PARTITIONS, floor)
+        frame = week.history.ids("impression", dict.fromkeys(numbers, floor), PARTITIONS)
         rows = week.rows("impression", floor, numbers)
         found = set(frame.select("event_hi", "event_lo", "content", "_record_time", "_partition").iter_rows())
         assert found == {
@@ -128,9 +135,16 @@ class TestHotWindow:
         for _, part in frame.group_by("_partition"):
             assert part["_record_time"].is_sorted()
 
+    def test_each_partition_goes_by_its_own_floor(self, week: Stored) -> None:
+        floors = {0: NOW - 5 * DAY, 1: NOW - DAY, 2: NOW + DAY}
+        rows = [row for number, floor in floors.items() for row in week.rows("click", floor, (number,))]
+        assert event_ids(week.history.ids("click", floors, PARTITIONS)) == ids_of(rows)
+        assert week.history.holds_older(floors, PARTITIONS)
+        assert not week.history.holds_older({**dict.fromkeys(range(3), 0), 1: 1}, PARTITIONS)
+
     def test_touches(self, week: Stored) -> None:
         floor = NOW - 3 * DAY
-        frame = week.history.touches([0, 2], PARTITIONS, floor)
+        frame = week.history.touches({0: floor, 2: floor}, PARTITIONS)
         rows = week.rows("click", floor, (0, 2)) + week.rows("lead", floor, (0, 2))
         assert event_ids(frame) == ids_of(rows)
         by_id = {row["event_hi"]: row for row in rows}
@@ -142,7 +156,7 @@ class TestHotWindow:
             }
 
     def test_touches_with_impressions(self, week: Stored) -> None:
-        frame = week.history.touches([0], PARTITIONS, NOW - DAY, impressions=True)
+        frame = week.history.touches({0: NOW - DAY}, PARTITIONS, impressions=True)
         assert set(frame["kind"]) == {"impression", "click", "lead"}
 
     def test_transactions_come_whole(self, stored: Stored) -> None:
@@ -159,7 +173,7 @@ class TestHotWindow:
             make("reversed", transaction_id="both", _record_time=NOW),
             make("pending", transaction_id="new", _record_time=NOW),
         )
-        frame = stored.history.transactions(range(PARTITIONS), PARTITIONS, NOW - DAY)
+        frame = stored.history.transactions(dict.fromkeys(range(PARTITIONS), NOW - DAY), PARTITIONS)
         assert sorted(frame.select("transaction_id", "status").iter_rows()) == [
             ("both", "approved"),
             ("both", "pending"),
@@ -180,7 +194,7 @@ class TestHotWindow:
             make.credit(1, "a", route, 300),
         )
         stored.land(make.request(mint()[:4], 1, transaction_id="old", _record_time=NOW - 9 * DAY))
-        requests, credits = stored.history.requests(range(PARTITIONS), PARTITIONS, NOW - DAY)
+        requests, credits = stored.history.requests(dict.fromkeys(range(PARTITIONS), NOW - DAY), PARTITIONS)
         assert requests.select("transaction_id", "route", "revision", "moved").rows() == [("t", route, 2, 0)]
         assert sorted(json.loads(requests["former"][0])) == ["", "first's", "second's"]
         assert sorted(credits.select("model", "value", "touch_lo", "weight").iter_rows()) == [
@@ -200,7 +214,7 @@ class TestLinks:
         pairs = links.filter(pl.col("origin") == "").select("visitor_id", "winner").rows()
         assert pairs == [(big, other), (big, small), (big, "")]
         assert links.filter(pl.col("origin") != "").select("visitor_id", "origin").rows() == [(small, big)]
-        touches = stored.history.touches(range(PARTITIONS), PARTITIONS, 0)
+        touches = stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS)
         cold = stored.history.cold_touches_on(["aaaa"], PARTITIONS)
         for frame in (touches, cold):
             assert frame.select("kind", "visitor_id", "origin", "event_lo").rows() == [
@@ -295,4 +309,4 @@ class TestCold:
         monkeypatch.setattr(history, "_LARGE", {**history._LARGE, "max_rows_to_read": 50_000})
         assert stored.history.cold_touches_on(["zzzz"], PARTITIONS).height == 1
         with pytest.raises(Refused, match="Limit for rows"):
-            stored.history.touches(range(PARTITIONS), PARTITIONS, 0)
+            stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS)
