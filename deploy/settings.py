@@ -215,6 +215,11 @@ SETTINGS: tuple[Setting, ...] = (
     _text("schema_registry_password", "", "Its password.", secret=True),
     _text("group", "funnel", "Consumer group of the workers."),
     _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
+    _seconds(
+        "stop_seconds",
+        20.0,
+        "How long a worker lets a flush in flight land before it gives its partitions up, at a rebalance or when it is stopped.",
+    ),
     _number(
         "stall_seconds",
         600,
@@ -434,6 +439,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         bootstrap=values["kafka"],
         group=values["group"],
         session_timeout_seconds=values["session_timeout_seconds"],
+        stop_seconds=values["stop_seconds"],
         stall_seconds=float(values["stall_seconds"]),
         ready_seconds=values["ready_seconds"],
         flush_rows=values["flush_rows"],

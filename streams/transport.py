@@ -31,6 +31,8 @@ Positions = Callable[[Mapping[Line, tuple[int, int]]], Awaitable[Mapping[Line, i
 to read of each."""
 
 STAY_IN_GROUP_SECONDS = 7 * 24 * 3600.0
+REJOIN_SECONDS = 10.0
+"""What a rebalance may take beside letting go of partitions."""
 BUFFERED_RECORDS = 1 << 13
 """Of one partition; it is not fetched from while so many of its records wait."""
 _NO_TIMES = np.empty(0, dtype=np.int64)
@@ -45,6 +47,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.holds = Holds()
         self.reached: dict[Any, int] = {}
         self.pending: dict[Any, RawBatch] = {}
+        self.placed: Any = None
         super().__init__(*args, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -68,7 +71,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             check_crcs=True,
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_seconds * 1000 / 4),
-            rebalance_timeout_ms=30_000,
+            # Longer than letting go may take: who is late is no member any more, and has to join again.
+            rebalance_timeout_ms=int((settings.stop_seconds + REJOIN_SECONDS) * 1000),
             isolation_level="read_committed",
         )
 
@@ -109,6 +113,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _take(self, consumer: Any, active: Any) -> dict[Any, list[RawBatch]]:
         """Move what was fetched into columns, and hand out what is due of it: of each partition the records up to the limit."""
         fetcher = consumer._fetcher
+        if consumer._subscription.subscription.assignment is not self.placed:
+            # Until we say where to read, aiokafka goes by committed offsets, or complains that there are none: neither concerns us.
+            return {}
         self._raise_errors(fetcher)
         assigned = consumer.assignment()
         for tp in list(fetcher._records):
@@ -246,6 +253,7 @@ class BatchConsumer(driver.Consumer):
         assigned = self.assignment()
         if not assigned:
             return {}
+        assignment = self._inner._subscription.subscription.assignment
         starts, ends = await self.earliest_offsets(*assigned), await self.highwaters(*assigned)
         bounds = {(tp.topic, tp.partition): (int(starts[tp]), int(ends[tp])) for tp in assigned}
         wanted = await type(self).positions(bounds)
@@ -253,6 +261,7 @@ class BatchConsumer(driver.Consumer):
         thread: Any = self._thread
         thread.forget(assigned)
         await thread.seek_wait(offsets)
+        thread.placed = assignment
         return offsets
 
     async def perform_seek(self) -> None:

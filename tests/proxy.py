@@ -5,8 +5,9 @@ client ──▶ Proxy ──▶ server at ``target``
 
 import asyncio
 import threading
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,11 +29,35 @@ class Trouble:
     unanswered_after: int | None = None
 
 
+@dataclass
+class Catch:
+    """A request to be held back, and what came after it on its connection: known by ``mark``, which stands in it.
+
+    ``least``: instead of that request, hold what follows it, from the first piece on of at least so many bytes.
+    """
+
+    mark: bytes
+    least: int = 0
+    caught: threading.Event = field(default_factory=threading.Event)
+    _followed: "_Link | None" = None
+
+    def takes(self, link: "_Link", data: bytes) -> bool:
+        """Whether this piece is the one; the next ones of its connection wait behind it."""
+        if self.caught.is_set():
+            return False
+        if (len(data) >= self.least and self._followed is link) or (self.mark in data and not self.least):
+            self.caught.set()
+        elif self.mark in data:
+            self._followed = link
+        return self.caught.is_set()
+
+
 class Proxy:
     """Listens on a loopback port of its own between ``with`` and its end, and lets everything through at first.
 
     The server at ``target`` (host, port) need not be there yet. ``cut`` ends all connections, and every new one at once;
-    ``hold_back`` keeps them open and lets nothing through, or only what clients send. ``half_close`` tells servers that clients will send no
+    ``hold_back`` keeps them open and lets nothing through, or only what clients send; ``catch`` does that to
+    one connection, from one request on. ``half_close`` tells servers that clients will send no
     more, while clients go on. ``trouble`` is what befalls the rest. ``mend`` undoes all of it: what was held back arrives then, as it does in a
     network; what was half closed stays so.
     """
@@ -42,10 +67,12 @@ class Proxy:
         self._is_cut = False
         self._trouble = Trouble()
         self._links: set[_Link] = set()
+        self._catch: Catch | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._requests_flow = asyncio.Event()
         self._answers_flow = asyncio.Event()
+        self._mended = asyncio.Event()
         self.port = 0
 
     @property
@@ -76,6 +103,12 @@ class Proxy:
     def hold_back(self, *, answers_only: bool = False) -> None:
         """Let nothing through for now, or no answers: requests arrive then, and nobody hears what came of them."""
         self._run(self._hold_back(answers_only))
+
+    def catch(self, mark: bytes, least: int = 0) -> threading.Event:
+        """Hold back the next request with ``mark`` in it (see `Catch`) until `mend`; the event is set once it has come."""
+        catch = Catch(mark, least)
+        self._run(self._set_catch(catch))
+        return catch.caught
 
     def half_close(self) -> None:
         """End the requests' direction of all connections that are open now; answers still get through."""
@@ -113,8 +146,17 @@ class Proxy:
         if not answers_only:
             self._requests_flow.clear()
 
+    async def _set_catch(self, catch: Catch) -> None:
+        self._mended.clear()
+        self._catch = catch
+
+    def _held(self, link: "_Link", data: bytes) -> bool:
+        return self._catch is not None and self._catch.takes(link, data)
+
     async def _mend(self) -> None:
         self._is_cut = False
+        self._catch = None
+        self._mended.set()
         await self._set(Trouble())
         self._requests_flow.set()
         self._answers_flow.set()
@@ -136,10 +178,12 @@ class Proxy:
             to_client.transport.abort()
             return
         link = _Link(to_client, to_server, self._trouble)
+        held = partial(self._held, link)
         self._links.add(link)
         try:
             await asyncio.gather(
-                link.requests(client, self._requests_flow), link.answers(server, self._answers_flow)
+                link.requests(client, self._requests_flow, held, self._mended),
+                link.answers(server, self._answers_flow),
             )
         except OSError:
             pass  # one side is gone, so the other one goes, too
@@ -174,10 +218,18 @@ class _Link:
         for writer in (self._to_client, self._to_server):
             writer.transport.abort()
 
-    async def requests(self, source: asyncio.StreamReader, flows: asyncio.Event) -> None:
-        """Pass on what the client sends. Raises ConnectionError when it ends."""
+    async def requests(
+        self,
+        source: asyncio.StreamReader,
+        flows: asyncio.Event,
+        held: Callable[[bytes], bool],
+        mended: asyncio.Event,
+    ) -> None:
+        """Pass on what the client sends, what is ``held`` when that is ``mended``. Raises ConnectionError when it ends."""
         while data := await source.read(CHUNK):
             await flows.wait()
+            if held(data):
+                await mended.wait()
             self._asked += len(data)
             await self._pass(data, self._to_server)
         raise ConnectionResetError
