@@ -25,7 +25,7 @@ from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.app import create_app, run_app
 from streams.assignment import Assignments
-from streams.broker import HopSender, describe_cluster
+from streams.broker import HopSender, TopicIds, describe_cluster
 from streams.deriving import Deriver, Turn
 from streams.errors import OwnershipLost, WorkerError
 from streams.flushing import Flusher
@@ -73,6 +73,7 @@ async def _run(
         HopSender(settings.bootstrap),
         metrics,
         lambda: int(time.time() * 1000),
+        TopicIds(settings.bootstrap, TOPICS),
     )
     pipeline = Pipeline(settings, assignments, flusher, metrics)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -65,6 +65,7 @@ async def run_app(
         tasks = {
             stopping,
             asyncio.create_task(pipeline.run(), name="pipeline"),
+            asyncio.create_task(pipeline.failing(), name="failing"),
             asyncio.create_task(_crash_of(app), name="crash"),
             asyncio.create_task(_watch_lag(consumer, pipeline, metrics), name="lag"),
             asyncio.create_task(_beat(consumer, health), name="beat"),

@@ -23,7 +23,7 @@ from sinks.clickhouse.removing import check_removals
 from sinks.clickhouse.rollup import rollup_fences
 from streams.broker import Cluster, KafkaAway
 from streams.cold import Cold
-from streams.errors import LogLossError, OwnershipLost, RollupAheadError
+from streams.errors import LogLossError, OwnershipLost, RollupAheadError, SplitError
 from streams.patience import patiently
 from streams.process import Processor
 from streams.refusing import DataRefused
@@ -47,6 +47,8 @@ class Assignment:
     processor: Processor
     ingested_at: int = 0
     """When (ms UTC) the newest flush of these sources was packed. The next one is later: that is their order, whatever the clocks say."""
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    """What the cluster called the topics when it was made; empty where it gives no ids."""
     abandoned: threading.Event = field(default_factory=threading.Event)
 
     def covers(self, bounds: Mapping[Line, tuple[int, int]]) -> bool:
@@ -87,8 +89,11 @@ class Assignments:
     def _take(self, bounds: Mapping[Line, tuple[int, int]], cluster: Cluster) -> Assignment:
         """Take ownership of the lines in ``bounds`` (first and next offset of each log), restore, and return the assignment.
 
-        Raises LogLossError where a fence lies outside its log, RecreatedTopicError.
+        Raises LogLossError where a fence lies outside its log, RecreatedTopicError, SplitError.
         """
+        numbers = sorted({number for _, number in bounds})
+        if len(bounds) != len(numbers) * len(TOPICS):
+            raise SplitError(sorted(bounds))
         known = self.journal.known_sources(cluster.id)
         sources = name_sources(cluster, bounds, known, self.settings.accept_log_loss)
         partitions = cluster.partitions[TOPICS[0]]
@@ -101,14 +106,14 @@ class Assignments:
         next_offset = {
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
-        numbers = sorted({number for _, number in sources})
         states = restore(self.history, self.settings, numbers, partitions)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")
         cold = Cold(self.history, partitions, patience, impressions)
         processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
-        return Assignment(token, sources, Lines(next_offset), processor, self.journal.newest_ingestion(names))
+        newest = self.journal.newest_ingestion(names)
+        return Assignment(token, sources, Lines(next_offset), processor, newest, cluster.topic_ids)
 
     def redo(self, assignment: Assignment, unit: Unit, error: DataRefused) -> Outcome:
         """Process ``unit``, which ``error`` has kept from landing, once more: from the state that the journal has, with the bad records as rejects.

@@ -5,7 +5,8 @@ A hop is a message to another partition, acknowledged by Kafka before the flush 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 import confluent_kafka
 import numpy as np
@@ -68,10 +69,36 @@ def _topic_ids(admin: AdminClient, bootstrap: str, topics: Sequence[str], second
         ids = {topic: str(future.result(seconds).topic_id) for topic, future in described.items()}
     except (confluent_kafka.KafkaException, TimeoutError) as error:
         raise KafkaAway(bootstrap, error) from error
-    return {
-        topic: "" if given == NO_ID else given.replace("/", "_").replace("+", "-")
-        for topic, given in ids.items()
-    }
+    return {topic: _named(given) for topic, given in ids.items()}
+
+
+def _named(given: str) -> str:
+    return "" if given == NO_ID else given.replace("/", "_").replace("+", "-")
+
+
+class TopicIds:
+    """What ids ``topics`` have at the moment of asking. For one thread; a few milliseconds a call, as the connection stays open."""
+
+    def __init__(self, bootstrap: str, topics: Sequence[str], seconds: float = 5.0) -> None:
+        self._bootstrap, self._topics, self._seconds = bootstrap, list(topics), seconds
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def __call__(self) -> dict[str, str]:
+        """Return the id of each topic that is there, empty where the broker gives none. Raises KafkaAway."""
+        wanted = TopicCollection(self._topics)
+        described = self._admin.describe_topics(wanted, request_timeout=self._seconds)
+        ids = {topic: self._id(future) for topic, future in described.items()}
+        return {topic: given for topic, given in ids.items() if given is not None}
+
+    def _id(self, described: Future[Any]) -> str | None:
+        try:
+            return _named(str(described.result(self._seconds).topic_id))
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise KafkaAway(self._bootstrap, error) from error
+        except TimeoutError as error:
+            raise KafkaAway(self._bootstrap, error) from error
 
 
 def group_members(bootstrap: str, group: str, seconds: float = 30.0) -> list[str]:

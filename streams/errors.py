@@ -5,6 +5,7 @@ WorkerError
 ├── OutsideLogError   the log has no such offset
 ├── RollupAheadError  a rollup holds what the journal does not
 ├── RecreatedTopicError   the journal's sources are of a former topic of the same name
+├── SplitError        what the group gave it is not the same partitions of all topics
 ├── TopicsError       the topics do not have the same number of partitions (streams/broker.py)
 └── OwnershipLost     another worker owns a source now
 """
@@ -56,6 +57,18 @@ class RecreatedTopicError(WorkerError):
             "What the former one held and the journal does not is lost. Set FUNNEL_ACCEPT_LOG_LOSS=1 to read the new one from its start."
         )
         self.topic, self.present, self.former = topic, present, former
+
+
+class SplitError(WorkerError):
+    """The group gave a worker partitions whose counterparts of other topics it did not get."""
+
+    def __init__(self, lines: list[tuple[str, int]]) -> None:
+        named = ", ".join(f"{topic}/{number}" for topic, number in lines)
+        super().__init__(
+            f"assigned {named}: not the same partitions of every topic, as happens while topics are being changed. Start again once all have the "
+            "same number of partitions."
+        )
+        self.lines = lines
 
 
 class OwnershipLost(WorkerError):

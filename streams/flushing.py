@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
@@ -15,8 +15,8 @@ from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.pack import Block
 from sinks.clickhouse.trial import Trial
 from streams.assignment import Assignment
-from streams.broker import HopError, HopSender
-from streams.errors import OwnershipLost
+from streams.broker import HopError, HopSender, KafkaAway
+from streams.errors import OwnershipLost, RecreatedTopicError
 from streams.patience import patiently
 from streams.refusing import DataRefused, refused_records
 from streams.unit import Line, Outcome
@@ -25,23 +25,31 @@ log = logging.getLogger(__name__)
 
 
 class Flusher:
-    """Sends a unit's hops and inserts its rows. One thread uses it."""
+    """Sends a unit's hops and inserts its rows. One thread uses it. ``topic_ids`` tells the ids that topics have now; without it nobody looks."""
 
     def __init__(
-        self, journal: Journal, hops: HopSender, metrics: WorkerMetrics, now_ms: Callable[[], int]
+        self,
+        journal: Journal,
+        hops: HopSender,
+        metrics: WorkerMetrics,
+        now_ms: Callable[[], int],
+        topic_ids: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._journal = journal
         self._hops = hops
         self._metrics = metrics
         self._now_ms = now_ms
+        self._topic_ids = topic_ids
 
     def land(self, assignment: Assignment, outcome: Outcome) -> None:
         """Return when every row of ``outcome`` is in the journal. Raises OwnershipLost where that can never be, and
         DataRefused where ClickHouse refuses rows of some records: nothing landed then. What else it refuses is raised as it is.
+        RecreatedTopicError where the records may be those of another topic than their sources are named after.
 
         While Kafka or ClickHouse is away it waits, for as long as the assignment is ours.
         """
         try:
+            self._check_topics(assignment)
             if outcome.hops:
                 self._retrying(assignment, HopError, "hops")(self._hops.send, outcome.hops)
                 self._metrics.hops.inc(len(outcome.hops))
@@ -52,6 +60,15 @@ class Flusher:
             raise OwnershipLost(str(error)) from error
         except RetryError as error:
             raise OwnershipLost("abandoned while waiting") from error
+
+    def _check_topics(self, assignment: Assignment) -> None:
+        """Ids never come back: one that a topic has after reading, it had all the time. Offsets alone would not tell, if the new log is as long."""
+        if self._topic_ids is None or not any(assignment.topic_ids.values()):
+            return
+        present = self._retrying(assignment, KafkaAway, "metadata")(self._topic_ids)
+        for topic, known in assignment.topic_ids.items():
+            if present.get(topic) != known:
+                raise RecreatedTopicError(topic, present.get(topic, "none"), [known])
 
     def _insert(self, assignment: Assignment, outcome: Outcome) -> None:
         started = time.thread_time()

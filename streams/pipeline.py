@@ -43,6 +43,8 @@ class Pipeline:
         self._flush: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._failed = asyncio.Event()
+        self._failure: BaseException | None = None
         self.commit: Commit | None = None
         self.landed: dict[Line, tuple[int, int]] = {}
 
@@ -117,6 +119,18 @@ class Pipeline:
             unit = unit.again()
             _, outcome = await loop.run_in_executor(self._processing, current.process, unit)
         self._flush = asyncio.create_task(self._land(current, unit, outcome), name="flush")
+        self._flush.add_done_callback(self._note_failure)
+
+    def _note_failure(self, flush: asyncio.Task[None]) -> None:
+        if not flush.cancelled() and (error := flush.exception()) is not None:
+            self._failure = error
+            self._failed.set()
+
+    async def failing(self) -> None:
+        """Raise what a flush has raised, as soon as it has: on a quiet log `run` would find out only with the next batch."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
 
     async def _landed(self) -> None:
         """Wait for the flush in flight; raise what it raised."""

@@ -61,6 +61,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             partition_assignment_strategy=[RangePartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="none",
+            # How long added partitions may stay unread.
+            metadata_max_age_ms=5_000,
             max_poll_interval_ms=int(STAY_IN_GROUP_SECONDS * 1000),
             max_partition_fetch_bytes=settings.fetch_bytes,
             # Little at a time: intake is aligned, so the first records of every partition are wanted before many of one.

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from deploy.embedded.broker import LocalBroker
 from schemas.partitioning import partition_for
 from schemas.topics import TOPICS
-from streams.broker import describe_cluster
+from streams.broker import TopicIds, describe_cluster
 from tests.support import MakeBroker, started
 
 PARTITIONS = 4
@@ -214,9 +214,13 @@ def test_cluster_and_topics_have_ids_and_a_recreated_topic_a_new_one(topics: str
     assert before.id
     assert before.partitions == dict.fromkeys(TOPICS, PARTITIONS)
     assert len(set(before.topic_ids.values())) == len(TOPICS)
+    ids = TopicIds(topics, TOPICS)
+    assert ids() == before.topic_ids
     admin = AdminClient({"bootstrap.servers": topics})
     delete_topics(admin)
+    assert ids() == {}
     make_topics(admin)
+    assert ids() == describe_cluster(topics, TOPICS).topic_ids
     after = describe_cluster(topics, TOPICS)
     assert after.id == before.id
     assert not set(after.topic_ids.values()) & set(before.topic_ids.values())

@@ -38,28 +38,34 @@ def group(apache: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gro
         running.stack.stop()
 
 
-@pytest.fixture(autouse=True)
-def steady(group: Group) -> Iterator[Child]:
-    """The worker that stays; whoever else a test has started is gone afterwards."""
-    processes = group.running.stack.processes
-    if not processes["steady"].child.running:
-        group.start("steady")
-    yield processes["steady"].child
-    for name in [name for name in processes if name != "steady"]:
-        processes.pop(name).child.kill()
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def proxy(group: Group) -> Iterator[Proxy]:
-    """A network of its own between one worker and ClickHouse."""
+    """A network between `other` and ClickHouse."""
     server = group.running.stack.clickhouse
     with Proxy((server.host, server.port)) as proxy:
         yield proxy
 
 
-def test_one_joins_and_leaves(group: Group, steady: Child) -> None:
+@pytest.fixture
+def steady(group: Group) -> Child:
+    """The worker that stays."""
+    child = group.running.stack.processes["steady"].child
+    return child if child.running else group.start("steady")
+
+
+@pytest.fixture
+def other(group: Group, steady: Child, proxy: Proxy) -> Child:
+    """A second member of the group, of an earlier test if it is still there; it gives up a flush in flight after 2 s."""
+    process = group.running.stack.processes.get("other")
+    running = process is not None and process.child.running
+    child = process.child if process and running else group.start("other", proxy, STOP_SECONDS="2")
+    group.settle(2)
+    return child
+
+
+def test_one_joins_and_leaves(group: Group, steady: Child, proxy: Proxy) -> None:
     traffic = group.send(seconds=8.0)
-    other = group.start("other")
+    other = group.start("other", proxy)
     group.settle(2)
     assert other.stop(60.0) == 0
     group.settle(1)
@@ -67,20 +73,15 @@ def test_one_joins_and_leaves(group: Group, steady: Child) -> None:
     assert steady.running
 
 
-def test_one_is_killed(group: Group, steady: Child) -> None:
-    other = group.start("other")
-    group.settle(2)
+def test_one_is_killed(group: Group, steady: Child, other: Child) -> None:
     traffic = group.send()
-    assert until(lambda: not group.owns_all("steady"))
     other.kill()
     group.settle(1)
     group.assert_exact(traffic)
     assert steady.running
 
 
-def test_one_stands_still_for_longer_than_its_session(group: Group, steady: Child) -> None:
-    other = group.start("other")
-    group.settle(2)
+def test_one_stands_still_for_longer_than_its_session(group: Group, steady: Child, other: Child) -> None:
     traffic = group.send()
     pause(other)
     try:
@@ -90,44 +91,40 @@ def test_one_stands_still_for_longer_than_its_session(group: Group, steady: Chil
         resume(other)
     # It is a member again, or it has noticed in the middle of a flush and ended.
     assert until(lambda: len(group.members()) == 2 or not other.running)
-    more = group.send(seconds=1.0)
-    group.assert_exact(traffic, more)
+    group.assert_exact(traffic, group.send(300, 0.5))
     assert steady.running
 
 
 @pytest.mark.parametrize("least", [0, A_BLOCK], ids=["before-its-insert", "within-its-insert"])
-def test_a_zombie_inserts_nothing(group: Group, proxy: Proxy, least: int) -> None:
+def test_a_zombie_inserts_nothing(group: Group, proxy: Proxy, other: Child, least: int) -> None:
     """Its bytes arrive when the new owner has read the fence and done its work; then it goes on itself."""
-    zombie = group.start("zombie", proxy)
-    group.settle(2)
     caught = proxy.catch(INSERT, least)
     traffic = group.send(seconds=1.0)
     assert caught.wait(60.0)
-    pause(zombie)
+    pause(other)
     try:
         group.settle(1)
         traffic.finish()
         drain(group.running.values)
         proxy.mend()
     finally:
-        resume(zombie)
-    assert until(lambda: len(group.members()) == 2 or not zombie.running)
+        resume(other)
+    assert until(lambda: len(group.members()) == 2 or not other.running)
     group.assert_exact(group.send(300, 0.5))
 
 
-def test_who_cannot_land_a_flush_lets_go_in_time(group: Group, proxy: Proxy) -> None:
+def test_who_cannot_land_a_flush_lets_go_in_time(group: Group, proxy: Proxy, other: Child) -> None:
     """The way of one worker to ClickHouse stalls in the middle of a flush; another joins, and must not wait for that."""
-    stalled = group.start("stalled", proxy, STOP_SECONDS="2")
-    group.settle(2)
     caught = proxy.catch(INSERT, A_BLOCK)
     traffic = group.send(seconds=1.0)
     assert caught.wait(60.0)
-    group.start("third")
-    assert said(stalled, "abandoning a flush in flight: it did not land within 2.0 s")
+    third = group.start("third")
+    assert said(other, "abandoning a flush in flight: it did not land within 2.0 s")
     group.settle(3)
     proxy.mend()
     group.assert_exact(traffic)
-    assert stalled.running
+    assert other.running
+    assert [third.stop(60.0), other.stop(60.0)] == [0, 0]
 
 
 def test_a_rewind_waits_for_nobody_and_outlives_its_own_death(

@@ -17,7 +17,7 @@ from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.journal import Journal
 from streams.assignment import Assignment
 from streams.broker import Hop, HopError
-from streams.errors import OwnershipLost
+from streams.errors import OwnershipLost, RecreatedTopicError
 from streams.flushing import Flusher
 from streams.unit import Line, Lines, Outcome, Tally
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
@@ -186,3 +186,15 @@ def test_the_order_of_flushes_does_not_depend_on_the_clock(emptied: Connection, 
         landing.land(one, outcome(flushes))
     sql = "SELECT toUnixTimestamp64Milli(_ingested_at) FROM journal WHERE kind = 'flush' ORDER BY _offset"
     assert emptied.query(sql) == [(NOW,), (NOW + 1,), (NOW + 2,)]
+
+
+def test_nothing_of_a_recreated_topic_lands(journal: Journal) -> None:
+    """Offsets of the new log may look like those of the former: what was read of it is nobody's."""
+    flushes, sent = Flushes(1), Sender()
+    journal.take_ownership([SOURCE], TOKEN)
+    mine = replace(assignment(), topic_ids={"clicks": "former"})
+    metrics = WorkerMetrics.create(CollectorRegistry())
+    one = Flusher(journal, sent, metrics, lambda: NOW, lambda: {"clicks": "present"})  # type: ignore[arg-type]
+    with pytest.raises(RecreatedTopicError, match="the id former, the cluster has present"):
+        one.land(mine, outcome(flushes))
+    assert journal.fences([SOURCE]) == {}

@@ -30,9 +30,9 @@ Owned = dict[str, dict[str, set[int]]]
 def until(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
     """Whether it becomes true within ``seconds``."""
     deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
+    while not (found := true()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return true()
+    return found
 
 
 class Traffic(threading.Thread):
@@ -112,10 +112,15 @@ class Group:
         assert numbers == list(range(PARTITIONS)), f"every partition has one owner: {owned}"
         return owned
 
-    def owns_all(self, name: str) -> bool:
-        """Whether this worker has taken over every partition, fences read and state restored."""
+    def owned_by(self, name: str) -> int:
+        """How many partitions this worker has taken over, fences read and state restored."""
         text = httpx.get(self.running.stack.processes[name].metrics, timeout=5.0, trust_env=False).text
-        return f"\nfunnel_worker_partitions {float(PARTITIONS)}" in text
+        [line] = [line for line in text.splitlines() if line.startswith("funnel_worker_partitions ")]
+        return int(float(line.split()[1]))
+
+    def owns_all(self, name: str) -> bool:
+        """Whether these are all."""
+        return self.owned_by(name) == PARTITIONS
 
     def assert_exact(self, *traffic: Traffic) -> None:
         """Wait for ``traffic``, drain and judge: nothing lost, doubled or wrong, the ledger without gap or overlap, `funnel audit` content."""
