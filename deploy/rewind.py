@@ -173,7 +173,7 @@ class Rewind:
                 f"the journal does not go up to {wanted.line[0]}/{wanted.line[1]}/{wanted.offset}"
             )
         ingested, time = found
-        # All numbers go back to the same moment: what a worker keeps in mind goes by the newest record of all of them.
+        # All numbers go back to the same moment, as they do when a time is named.
         since = flushes_since(connection, self._numbers, time)
         number = wanted.line[1]
         return {**since, number: min(ingested, since.get(number, ingested))}
