@@ -74,7 +74,7 @@ class Group:
         port = {} if proxy is None else {"CLICKHOUSE_PORT": str(proxy.port)}
         return self.running.stack.start_worker(name, **port, **more).child
 
-    def send(self, events: int = 1_000, seconds: float = 4.0) -> Traffic:
+    def send(self, events: int = 400, seconds: float = 3.0) -> Traffic:
         """Begin to send more traffic."""
         self._seed += 1
         traffic = Traffic(self.running.values["kafka"], self.path, self._seed, events, seconds)
