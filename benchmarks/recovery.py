@@ -8,25 +8,21 @@ six hours; ``seconds``: from the kill until what was sent right after it had lan
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from benchmarks.pipeline import PARTITIONS, ROOT, peak_bytes, say
+from benchmarks.pipeline import PARTITIONS, peak_bytes, say
 from benchmarks.sizing import wait_until_landed
-from deploy.embedded.stack import Process, Stack
-from deploy.initialise import initialise
+from benchmarks.stacks import Bench, bench_stack
+from deploy.embedded.stack import Process
 from deploy.scrape import scrape, total
-from deploy.settings import PREFIX, clickhouse_settings, read_settings
 from simulator.fixtures import records
 from simulator.items import Prepared
 from simulator.kafka import send_prepared
-from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.client import Connection
 
 SPAN_MS = 6 * 3_600_000
 AGAIN = 10_000
@@ -38,48 +34,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=4_500_000)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="funnel-bench-") as directory:
-        result = recovery(Path(directory), arguments.events)
+    with bench_stack() as bench:
+        result = recovery(bench, arguments.events)
     print(json.dumps(result))
     sys.exit(0 if result["verified"] else 1)
 
 
-def recovery(directory: Path, events: int) -> dict[str, Any]:
+def recovery(bench: Bench, events: int) -> dict[str, Any]:
     """Return the benchmark's figures."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    ours = {"FUNNEL_PARTITIONS": str(PARTITIONS), "PYTHONPATH": str(ROOT)}
-    stack = Stack(directory / "stack", {**environ, **ours})
-    try:
-        stack.start_servers()
-        values = read_settings(stack.settings())
-        list(initialise(values))
-        say(f"sending {events:,} events into Kafka")
-        newest: deque[Prepared] = deque(maxlen=AGAIN)
-        send_prepared(values["kafka"], _remembering(events, newest))
-        say("processing them")
-        connection = connect(clickhouse_settings(values))
-        first = stack.start_worker()
-        wait_until_landed(values, connection)
-        rows, (received, known) = _rows(connection), _ledger(connection)
-        say("killing the worker")
-        started = time.monotonic()
-        first.child.kill()
-        send_prepared(values["kafka"], newest)
-        second = stack.start_worker("second")
-        seconds = _until_more(connection, received) - started
-        wait_until_landed(values, connection)
-        restore = _metric(second, "funnel_worker_restore_seconds")
-        return {
-            "benchmark": "recovery",
-            "hot_rows": rows,
-            "seconds": round(seconds, 2),
-            "restore_seconds": round(restore, 2),
-            "rows_per_second": round(rows / restore),
-            "worker_peak_mib": round(peak_bytes(second.child.pid or 0) / 2**20),
-            "verified": _ledger(connection) == (received + AGAIN, known),
-        }
-    finally:
-        stack.stop()
+    stack, values, connection = bench
+    say(f"sending {events:,} events into Kafka")
+    newest: deque[Prepared] = deque(maxlen=AGAIN)
+    send_prepared(values["kafka"], _remembering(events, newest))
+    say("processing them")
+    first = stack.start_worker()
+    wait_until_landed(values, connection)
+    rows, (received, known) = _rows(connection), _ledger(connection)
+    say("killing the worker")
+    started = time.monotonic()
+    first.child.kill()
+    send_prepared(values["kafka"], newest)
+    second = stack.start_worker("second")
+    seconds = _until_more(connection, received) - started
+    wait_until_landed(values, connection)
+    restore = _metric(second, "funnel_worker_restore_seconds")
+    return {
+        "benchmark": "recovery",
+        "hot_rows": rows,
+        "seconds": round(seconds, 2),
+        "restore_seconds": round(restore, 2),
+        "rows_per_second": round(rows / restore),
+        "worker_peak_mib": round(peak_bytes(second.child.pid or 0) / 2**20),
+        "verified": _ledger(connection) == (received + AGAIN, known),
+    }
 
 
 def _remembering(events: int, newest: deque[Prepared]) -> Iterator[Prepared]:

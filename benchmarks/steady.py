@@ -1,0 +1,113 @@
+"""Steady load: whether a worker's memory and descriptors stay as they are.
+
+``python -m benchmarks.steady [--minutes N] [--rate N]`` prints one JSON line. Record times run faster than the clock: over the whole run they cover
+15 windows of an hour each, so that what the worker remembers has been full since before the tenth minute of 30, and each later minute forgets as much
+as it learns. ``mib_per_hour``: slope of the resident memory by least squares over the last two thirds of the run; ``state_mib_per_hour``: likewise of
+what its tables say they hold; ``descriptors``: least and most open files over the same time. ``verified``: everything sent had landed.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+import psutil
+
+from benchmarks.pace import paced
+from benchmarks.pipeline import PARTITIONS, say
+from benchmarks.sizing import wait_until_landed
+from benchmarks.stacks import Bench, bench_stack
+from deploy.embedded.stack import Process
+from deploy.scrape import scrape, total
+from simulator.fixtures import records
+from simulator.kafka import send_prepared
+
+HOUR_MS = 3_600_000
+WINDOWS = 15
+MIB = 2**20
+
+
+class Look(NamedTuple):
+    """What a worker takes at ``seconds`` (monotonic): resident bytes, bytes that its tables hold, open files."""
+
+    seconds: float
+    resident: int
+    state: float
+    descriptors: int
+
+
+def main() -> None:
+    """Run the benchmark and print its line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=int, default=500, help="events a second")
+    arguments = parser.parse_args()
+    with bench_stack(FUNNEL_DEDUP_WINDOW_HOURS="1", FUNNEL_HOT_WINDOW_HOURS="1") as bench:
+        result = steady(bench, arguments.minutes, arguments.rate)
+    print(json.dumps(result))
+    sys.exit(0 if result["verified"] else 1)
+
+
+def steady(bench: Bench, minutes: float, rate: int) -> dict[str, Any]:
+    """Return the benchmark's figures."""
+    worker = bench.stack.start_worker()
+    events = round(minutes * 60 * rate)
+    coming = records(events, PARTITIONS, int(time.time() * 1000), span_ms=WINDOWS * HOUR_MS)
+    watcher = Watcher(worker, pause=minutes / 2)
+    watcher.start()
+    say(f"{rate:,} events a second for {minutes:g} minutes")
+    send_prepared(bench.values["kafka"], paced(coming, rate))
+    looks = watcher.end()
+    wait_until_landed(bench.values, bench.connection)
+    received = int(
+        bench.connection.query("SELECT sum(received) FROM ledger WHERE source NOT LIKE '%credit%'")[0][0]
+    )
+    late = looks[len(looks) // 3 :]
+    return {
+        "benchmark": "steady",
+        "minutes": minutes,
+        "rate": rate,
+        "resident_mib": [round(look.resident / MIB) for look in (looks[0], late[0], looks[-1])],
+        "mib_per_hour": slope([(look.seconds, look.resident) for look in late]),
+        "state_mib_per_hour": slope([(look.seconds, look.state) for look in late]),
+        "descriptors": [pick(look.descriptors for look in late) for pick in (min, max)],
+        "verified": received >= events,
+    }
+
+
+class Watcher(Thread):
+    """Looks at a worker every ``pause`` seconds until it is told to end."""
+
+    def __init__(self, worker: Process, pause: float) -> None:
+        super().__init__(daemon=True)
+        self._process = psutil.Process(worker.child.pid)
+        self._metrics = worker.metrics
+        self._pause = pause
+        self._ended = Event()
+        self._looks: list[Look] = []
+
+    def run(self) -> None:
+        while not self._ended.wait(self._pause):
+            samples, _ = scrape([self._metrics])
+            state = total(samples, "funnel_worker_state_bytes")
+            process = self._process
+            self._looks.append(Look(time.monotonic(), process.memory_info().rss, state, process.num_fds()))
+
+    def end(self) -> list[Look]:
+        """Return what was seen."""
+        self._ended.set()
+        self.join()
+        return self._looks
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """Return MiB an hour: the slope of a straight line through (seconds, bytes) by least squares."""
+    seconds, sizes = zip(*points, strict=True)
+    return round(statistics.linear_regression(seconds, sizes).slope * 3600 / MIB, 1)
+
+
+if __name__ == "__main__":
+    main()
