@@ -53,12 +53,15 @@ class Fate(Enum):
 
 @dataclass
 class Fates:
-    """The fates still to come; when they are used up, all goes well. ``asked`` counts the requests."""
+    """The fates still to come; when they are used up, all goes well. ``asked`` counts the requests; ``before`` is called ahead of each with their
+    number so far."""
 
     waiting: list[Fate] = field(default_factory=list)
     asked: int = 0
+    before: Callable[[int], None] = lambda asked: None
 
     def next(self) -> Fate:
+        self.before(self.asked)
         self.asked += 1
         return self.waiting.pop(0) if self.waiting else Fate.GO
 

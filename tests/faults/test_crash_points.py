@@ -8,7 +8,9 @@ The worker's code is the real one: assignment, restore, cold lookups, processing
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -221,6 +223,35 @@ def test_every_point_that_outlives_its_worker(fate: Fate, late: bool) -> None:
         world.log.send(SMALL)
         live(world, [*[Fate.GO] * place, fate, Fate.CRASH_BEFORE], late)
         world.finish()
+
+
+def test_a_former_owner_that_flushes_while_the_next_one_takes_over() -> None:
+    """Who does not know that the partitions have moved flushes once more, at each request of the takeover: what counts is read after that.
+
+    former     ──flush──────────flush──✗
+    following         owner │ kill │ fences │ restore ──▶
+    """
+    place = asked = 0
+    while place <= asked:
+        world = World()
+        world.log.send(SMALL)
+        former, following = Worker(world), Worker(world)
+        former.assign(range(PARTITIONS))
+        former.step(6)
+        following.fates.before = partial(_flush_at, place, former)
+        following.assign(range(PARTITIONS))
+        asked = following.fates.asked
+        while following.step(5):
+            pass
+        world.finish()
+        place += 1
+    assert asked > 1
+
+
+def _flush_at(place: int, worker: Worker, asked: int) -> None:
+    if asked == place:
+        with suppress(OwnershipLost):
+            worker.step(6)
 
 
 @pytest.mark.parametrize("topic", ["clicks", "impressions"])
