@@ -1,7 +1,7 @@
 # Every target sets itself up: Python 3.11 to 3.13, a C compiler and a package index are all a machine needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kafka browser faults soak lint format bench lock clean
+.PHONY: help setup run test kafka browser again faults soak lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +47,9 @@ kafka: $(STAMP) ## Run the tests that need Apache Kafka: Java 17 and mvn on the 
 
 browser: $(STAMP) ## Run the tests that need a browser: Chromium on the PATH
 	@$(PYTEST) tests/browser
+
+again: $(STAMP) ## Run what failed the last time, one test after the other
+	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m '' tests
 
 faults: $(STAMP) ## Shortened faults under traffic, every number judged: SEED, ROUNDS, BROKER (embedded, apache, cluster)
 	@$(BIN)/python -m tests.faults.harness --seed $(SEED) --rounds $(ROUNDS) --events 5000 --broker $(BROKER)

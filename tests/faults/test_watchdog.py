@@ -49,10 +49,11 @@ def test_a_worker_that_hangs_ends_itself_and_the_next_one_goes_on(running: Runni
 
 def test_a_worker_that_waits_for_clickhouse_stays(running: Running) -> None:
     stack = running.stack
-    worker = stack.start_worker("waiting", STALL_SECONDS="3").child
+    # Long enough for a slow insert on a machine that others use too: that would be a standstill.
+    worker = stack.start_worker("waiting", STALL_SECONDS="15").child
     stack.clickhouse.kill()
     send(running, 3)
-    time.sleep(8)
+    time.sleep(20)
     assert worker.pid is not None, worker.log.read_text()
     stack.clickhouse.start()
     assert_exact(running.values)

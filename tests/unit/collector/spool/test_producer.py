@@ -27,13 +27,15 @@ SECONDS = 30
 class World:
     """A spooling producer, the broker behind it, and what its metrics say."""
 
-    def __init__(self, directory: Path, kafka: MemoryProducer, disk: FailingDisk, max_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, kafka: MemoryProducer, disk: FailingDisk, max_bytes: int, wait_seconds: float
+    ) -> None:
         self.kafka = kafka
         self.disk = disk
         self.registry = CollectorRegistry()
         metrics = SpoolMetrics.create(self.registry)
         self.spool = Spool(directory, Limits(max_bytes, 4096), metrics, disk)
-        settings = CollectorSettings(bootstrap="", ack_wait_seconds=0.2, queue_messages=1000)
+        settings = CollectorSettings(bootstrap="", ack_wait_seconds=wait_seconds, queue_messages=1000)
         self.producer = SpoolingProducer(kafka, self.spool, settings, metrics, lambda: NOW + 60_000)
 
     def metric(self, name: str) -> float:
@@ -64,9 +66,12 @@ def play(tmp_path: Path) -> Play:
         kafka: MemoryProducer | None = None,
         disk: FailingDisk | None = None,
         max_bytes: int = ROOMY,
+        wait_seconds: float = SECONDS,
     ) -> None:
         async def main() -> None:
-            world = World(tmp_path / "spool", kafka or MemoryProducer(), disk or FailingDisk(), max_bytes)
+            world = World(
+                tmp_path / "spool", kafka or MemoryProducer(), disk or FailingDisk(), max_bytes, wait_seconds
+            )
             await scenario(world)
             async with asyncio.timeout(SECONDS):
                 await world.producer.close()
@@ -246,7 +251,7 @@ def test_nobody_waits_for_ever_for_a_disk_that_hangs(play: Play, caplog: pytest.
         await world.producer.send(record(4))
 
     with caplog.at_level(logging.ERROR):
-        play(scenario, disk=disk)
+        play(scenario, disk=disk, wait_seconds=1)
     assert "events are not kept: the disk does not answer" in caplog.text
 
 
