@@ -10,8 +10,10 @@ MigrationError      the migrations applied are not the migrations at hand
 """
 
 VIOLATED_CONSTRAINT = 469
+NO_SPACE = "No space left on device"
 TRANSIENT = frozenset(
     {
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR: a full disk, where room had been reserved
         159,  # TIMEOUT_EXCEEDED
         164,  # READONLY, while a replica starts
         173,  # CANNOT_ALLOCATE_MEMORY
@@ -87,4 +89,6 @@ def server_error(code: int, text: str) -> ClickHouseError:
         return NotOwner(code, text)
     # One code for too many parts, which will be merged, and for a block of more than one partition, which will always be one.
     transient = code in TRANSIENT and not text.startswith("DB::Exception: Too many partitions")
+    # Said under many codes, according to who was writing.
+    transient = transient or NO_SPACE in text
     return Unavailable(code, text) if transient else Refused(code, text)

@@ -1,4 +1,8 @@
-"""Disks that are full: a bound on the size of a process's files does to its writes what a full disk does, part of one, then an error."""
+"""Disks that are full.
+
+The collector's: a bound on the size of a process's files does to its writes what a full disk does, part of one, then an error. ClickHouse's: a file
+system of its own, as that server asks for room before it writes.
+"""
 
 import resource
 
@@ -25,3 +29,15 @@ class FullSpool:
         _bound(world.process("collector").child.pid, resource.RLIM_INFINITY)
         for proxy in world.kafka:
             proxy.mend()
+
+
+class FullClickHouse:
+    """There is no room for ClickHouse's data. Not where the world could not get it a disk of its own."""
+
+    def begin(self, world: World, share: float) -> None:
+        if world.disk:
+            world.disk.fill()
+
+    def heal(self, world: World) -> None:
+        if world.disk:
+            world.disk.free()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from tests.disk import may_mount
 from tests.faults.harness.data import HotKey, Poison, Renewed, Truncated, UnknownSchema
-from tests.faults.harness.disk import FullSpool
+from tests.faults.harness.disk import FullClickHouse, FullSpool
 from tests.faults.harness.storm import RebalanceStorm
 from tests.faults.harness.world import World
 from tests.proxy import Proxy
@@ -171,6 +172,7 @@ ANYWHERE: dict[str, Callable[[], Fault]] = {
         for name, trouble in TROUBLES.items()
     },
 }
+WITH_A_DISK_OF_ITS_OWN: dict[str, Callable[[], Fault]] = {"disk-full-clickhouse": FullClickHouse}
 WITH_A_LOG_THAT_LASTS: dict[str, Callable[[], Fault]] = {
     "broker-killed": EndedBroker,
     "broker-stopped": partial(EndedBroker, gently=True),
@@ -179,5 +181,6 @@ WITH_A_LOG_THAT_LASTS: dict[str, Callable[[], Fault]] = {
 
 
 def faults_for(broker: str) -> dict[str, Callable[[], Fault]]:
-    """Return what can go wrong with this broker, by name."""
-    return dict(ANYWHERE) if broker == "embedded" else ANYWHERE | WITH_A_LOG_THAT_LASTS
+    """Return what can go wrong on this machine with this broker, by name."""
+    here = ANYWHERE | (WITH_A_DISK_OF_ITS_OWN if may_mount() else {})
+    return here if broker == "embedded" else here | WITH_A_LOG_THAT_LASTS

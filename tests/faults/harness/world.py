@@ -12,6 +12,7 @@ from deploy.embedded.stack import Process, answers, owns_partitions
 from deploy.embedded.supervise import free_port
 from tests.apache.broker import ApacheBroker
 from tests.apache.cluster import SIZE, ApacheCluster
+from tests.disk import Disk, may_mount
 from tests.faults.harness.clock import Clock
 from tests.faults.harness.contracts import Contracts
 from tests.proxy import Proxy
@@ -26,7 +27,7 @@ class World:
 
     ``kafka`` are the proxies before the brokers, which everybody goes through; ``clickhouse`` is the one between workers and ClickHouse,
     ``front_door`` the one between clients and collector. ``restarts`` counts processes that ended although nobody had ended them.
-    Collector and workers take ``clock``'s time.
+    Collector and workers take ``clock``'s time. ``disk`` holds ClickHouse's data, where this machine lets us mount one.
     """
 
     def __init__(self, directory: Path, broker: str) -> None:
@@ -36,6 +37,7 @@ class World:
         self.front_door, self.clickhouse = Proxy(NOWHERE), Proxy(NOWHERE)
         self.kafka = [Proxy(NOWHERE) for _ in range(SIZE if broker == "cluster" else 1)]
         self.running = Running(directory / "stack", self._make_broker, self.clock.variables())
+        self.disk = Disk(directory / "stack" / "clickhouse", keep=True) if may_mount() else None
         self.restarts = 0
         self.workers = ["worker"]
         self._brokers: list[Any] = []
@@ -102,6 +104,8 @@ class World:
             self._open.enter_context(proxy)
         self._open.enter_context(self.contracts)
         stack = self.running.stack
+        if self.disk:
+            self._open.enter_context(self.disk)
         self._open.callback(stack.stop)
         self.running.start(**self._topics())
         self.running.values |= self.contracts.settings()

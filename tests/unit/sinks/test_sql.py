@@ -29,6 +29,8 @@ def test_a_comment_names_each_source_between_bars() -> None:
         (394, "DB::Exception: Query was cancelled", Unavailable),
         (252, "DB::Exception: Too many parts (3000)", Unavailable),
         (252, "DB::Exception: Too many partitions for single INSERT block (more than 1)", Refused),
+        (243, "DB::Exception: Cannot reserve 1.00 MiB, not enough space", Unavailable),
+        (1001, "std::exception. filesystem error: cannot rename: No space left on device", Unavailable),
         (60, "DB::Exception: Table does not exist. Stack trace:\n\n0. somewhere", Refused),
     ],
 )
