@@ -219,6 +219,37 @@ def test_refuses_below_the_logs_start(
         one.plan("clicks/1/1", accept_loss=False)
 
 
+def test_refuses_to_forward_again_what_would_no_longer_be_recognised(
+    running: Running, journal: Connection
+) -> None:
+    """Records came in wrong partitions and were forwarded; the window for duplicates is said to be shorter than what would go."""
+    [(forwards,)] = journal.query("SELECT count() FROM journal WHERE kind = 'forward'")
+    assert forwards > 0
+    one = Rewind({**running.values, "dedup_window_hours": 0}, journal, nobody, datetime.now(UTC))
+    with pytest.raises(
+        OfflineError, match=r"[\d,]+ records that go came in a wrong partition .* Rewind less far"
+    ):
+        one.plan("2020-01-01T00:00Z", accept_loss=False)
+
+
+def test_refuses_where_offsets_are_those_of_two_logs(running: Running, journal: Connection) -> None:
+    """The last flush of a source is there twice, as if the log had been put back and gone on in another way."""
+    one = Rewind(running.values, journal, nobody, datetime.now(UTC))
+    one.stop_workers()
+    source = source_of(running, "clicks", 1)
+    journal.execute(
+        f"INSERT INTO journal SELECT * REPLACE ({one._token} AS _owner) FROM journal "
+        f"WHERE kind = 'flush' AND _source = '{source}' ORDER BY _offset DESC LIMIT 1"
+    )
+    try:
+        with pytest.raises(
+            OfflineError, match="clicks/1: flushes overlap, so its offsets are those of more than one log"
+        ):
+            one.plan(cut_at(journal, "clicks"), accept_loss=False)
+    finally:
+        journal.execute(f"ALTER TABLE journal DELETE WHERE _owner = {one._token}", {"mutations_sync": 2})
+
+
 @pytest.mark.parametrize(
     ("to", "said"),
     [
