@@ -16,7 +16,8 @@ BROKER ?= embedded
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
-# An environment of the caller's must not leak into ours.
+# An environment of the caller's must not leak into ours, nor ours into what it is made with.
+export PATH := $(subst $(CURDIR)/$(VENV)/bin:,,$(PATH))
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list

@@ -5,7 +5,9 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.rejects import REASONS
 from schemas.timings import Timings
+from schemas.topics import TOPICS
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -177,8 +179,13 @@ class WorkerMetrics:
             ),
             journal_rows=counter("journal_rows", "Rows landed in the journal, by kind.", "kind"),
             duplicates=counter("duplicates", "Records that were there already, by topic.", "topic"),
-            rejects=counter(
-                "rejects", "Records kept as rejects: rising means that a sender is broken.", "topic", "reason"
+            rejects=_rejects_from_zero(
+                counter(
+                    "rejects",
+                    "Records kept as rejects: rising means that a sender is broken.",
+                    "topic",
+                    "reason",
+                )
             ),
             hops=counter("hops", "Messages sent to other partitions and acknowledged."),
             flushes=counter("flushes", "Flushes landed; standing still while lag grows means no progress."),
@@ -236,6 +243,13 @@ class WorkerMetrics:
                 "topic",
             ),
         )
+
+
+def _rejects_from_zero(rejects: Counter) -> Counter:
+    for topic in TOPICS:
+        for reason in REASONS:
+            rejects.labels(topic=topic, reason=reason)
+    return rejects
 
 
 def _from_zero(retries: Counter) -> Counter:

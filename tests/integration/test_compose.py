@@ -41,6 +41,7 @@ SECRETS = {
     "FUNNEL_LINK_KEYS": "link",
     "CLICKHOUSE_READER_PASSWORD": "of its reader",
     "FUNNEL_DASHBOARD_PASSWORD": "of the page",
+    "GRAFANA_PASSWORD": "of Grafana",
 }
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 READ_ONLY = (
@@ -160,10 +161,23 @@ def test_every_volume_is_named_or_a_file_of_ours() -> None:
             assert source in named or (volume.endswith(":ro") and (ROOT / source).is_file())
 
 
+def test_grafana_is_given_every_dashboard_and_what_provisions_them() -> None:
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in services()["grafana"]["volumes"]}
+    grafana = ROOT / "deploy" / "grafana"
+    [provider] = YAML(typ="safe").load((grafana / "provisioning/dashboards/funnel.yml").read_text())[
+        "providers"
+    ]
+    boards = {f"{provider['options']['path']}/{path.name}" for path in (grafana / "dashboards").iterdir()}
+    assert boards < mounted.keys()
+    assert services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in boards
+    for kind in ("datasources", "dashboards"):
+        assert f"/etc/grafana/provisioning/{kind}/funnel.yml" in mounted
+
+
 def test_no_secret_is_in_the_files() -> None:
     """Every variable that is a secret comes from the environment, and there is no default for it."""
     secret = {one.variable for one in SETTINGS if one.secret}
-    secret |= {"CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD"}
+    secret |= {"CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"}
     found = [
         (name, value)
         for service in services().values()

@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from schemas.metrics import CollectorMetrics, DashboardMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
+from schemas.rejects import REASONS
 from schemas.timings import Timings
+from schemas.topics import TOPICS
 
 Metric = MetricWrapperBase | Timings
 
@@ -108,3 +110,19 @@ def test_no_other_file_makes_metrics() -> None:
             if calls & imported & makers:
                 found.append(path.relative_to(ROOT).as_posix())
     assert found == ["schemas/metrics.py"]
+
+
+def test_rejects_are_counted_from_zero() -> None:
+    """A series that begins at 1 has not increased, for Prometheus."""
+    registry = CollectorRegistry()
+    WorkerMetrics.create(registry)
+    for topic in TOPICS:
+        for reason in REASONS:
+            labels = {"topic": topic, "reason": reason}
+            assert registry.get_sample_value("funnel_worker_rejects_total", labels) == 0
+
+
+def test_the_reasons_are_those_of_the_rules() -> None:
+    chapter = (ROOT / "docs" / "rules.md").read_text().partition("## 2. Rejects")[2].partition("## 3.")[0]
+    ruled = re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE)
+    assert {*ruled, "conflict"} == set(REASONS)
