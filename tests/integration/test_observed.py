@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from deploy.settings import clickhouse_settings
 from simulator.generate import generate
 from simulator.mess import Mess
 from simulator.send import CollectorTarget, send_to_collector
-from tests.support import Running, drain
+from tests.support import Running, drain, funnel
 from tests.unit.deploy.test_grafana import panels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +152,18 @@ def questions() -> list[str]:
     return found
 
 
+def commands() -> list[str]:
+    """What runbooks tell whoever is on call to type."""
+    return sorted(
+        {
+            line
+            for path in (ROOT / "docs" / "runbooks").glob("*.md")
+            for block in re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+            for line in block.splitlines()
+        }
+    )
+
+
 def written_out(sql: str) -> str:
     """What the plug-in for ClickHouse makes of its macros, and Grafana of its variable: the last thirty days, in euros."""
     now = int(time.time())
@@ -216,3 +229,11 @@ def test_clickhouse_answers_the_panel(pipeline: Running, sql: str) -> None:
     )
     assert answer.is_success, answer.text
     assert answer.json()["data"], "no rows"
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_runbooks_commands_work(pipeline: Running, command: str) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "funnel"
+    done = funnel(pipeline, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr

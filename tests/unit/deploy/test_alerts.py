@@ -48,11 +48,17 @@ CASES = {
     "FunnelCollectorErrorsSlow": Case(
         answers("0+990x120", "0+10x120"), answers("0+990x120", "0+30x50 1500x100")
     ),
+    "FunnelCollectorErrorsCreeping": Case(
+        answers("0+9980x120", "0+20x120"), answers("0+9995x120", "0+5x120")
+    ),
     "FunnelEventsLateFast": Case(
         {ON_TIME: "0+80x120", ALL: "0+100x120"}, {ON_TIME: "0+99x120", ALL: "0+100x120"}
     ),
     "FunnelEventsLateSlow": Case(
         {ON_TIME: "0+90x120", ALL: "0+100x120"}, {ON_TIME: "0+99x120", ALL: "0+100x120"}
+    ),
+    "FunnelEventsLateCreeping": Case(
+        {ON_TIME: "0+980x120", ALL: "0+1000x120"}, {ON_TIME: "0+995x120", ALL: "0+1000x120"}
     ),
     "FunnelLedgerGap": one('funnel_worker_ledger_gap_offsets{topic="clicks"}', "1x120", "0x120"),
     "FunnelLedgerOverlap": one('funnel_worker_ledger_overlap_offsets{topic="clicks"}', "1x120", "0x120"),
