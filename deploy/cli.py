@@ -142,6 +142,22 @@ def dashboard(values: dict[str, Any]) -> None:
 
 
 @funnel.command()
+@click.option("--once", is_flag=True, help="Probe once, say how long it took, and exit 1 if it failed.")
+@click.pass_obj
+def probe(values: dict[str, Any], once: bool) -> None:
+    """Send a marked event through the front door every minute and look for it in ClickHouse, until SIGTERM."""
+    from deploy.probe import ProbeFailed
+    from deploy.probing import probe_on, probe_once
+
+    if not once:
+        return probe_on(_with_metrics(values))
+    try:
+        console.print(f"an event was in ClickHouse {probe_once(values):.1f} s after it was sent")
+    except ProbeFailed as error:
+        raise click.ClickException(str(error)) from None
+
+
+@funnel.command()
 @click.option("--events", default=0, help="Simulated events to send first.")
 @click.option("--seed", default=1, help="Seed of the simulated events.")
 @click.option("--verify", is_flag=True, help="Compare every final number with the oracle's.")

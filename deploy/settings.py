@@ -36,6 +36,15 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """Where the front door is; seconds between two probes, and after how many one has failed."""
+
+    url: str
+    seconds: float
+    patience_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One variable: how it is read (``parse`` raises ValueError), its default as text, and what it means."""
 
@@ -258,6 +267,9 @@ SETTINGS: tuple[Setting, ...] = (
     _text("dashboard_clickhouse_password", "", "That user's password.", secret=True),
     _seconds("dashboard_lag_seconds", 30.0, "From which delay of the numbers on the live page says so."),
     _seconds("dashboard_silent_seconds", 300.0, "After how long without events the live page says so."),
+    _text("probe_url", "http://127.0.0.1:8080", "Front door that the synthetic probe sends through."),
+    _seconds("probe_seconds", 60.0, "Between two synthetic probes."),
+    _seconds("probe_patience_seconds", 30.0, "After how long without its event a probe has failed."),
     _file("geo_country_mmdb", "MMDB file that knows countries; empty: country stays empty."),
     _file("geo_asn_mmdb", "MMDB file that knows network owners; empty: network stays empty."),
     _flag(
@@ -419,6 +431,13 @@ def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:
         cluster=values["clickhouse_cluster"],
         replicas=values["clickhouse_replicas"],
         retention_days=values["journal_retention_days"],
+    )
+
+
+def probe_settings(values: Mapping[str, Any]) -> ProbeSettings:
+    """Return what the synthetic probe can be told."""
+    return ProbeSettings(
+        values["probe_url"].rstrip("/"), values["probe_seconds"], values["probe_patience_seconds"]
     )
 
 

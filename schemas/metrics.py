@@ -329,3 +329,41 @@ class FrontMetrics:
                 "funnel_clickhouse_connections", "Client connections that are open.", registry=registry
             ),
         )
+
+
+_TRIP_BUCKETS = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeMetrics:
+    """Metrics of the synthetic probe's process."""
+
+    last_success: Gauge
+    round_trip_seconds: Histogram
+    failures: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Return the metrics, registered with ``registry``."""
+        failures = Counter(
+            "funnel_probe_failures",
+            "Probes that were not accepted (send) or not in ClickHouse in time (read).",
+            ["stage"],
+            registry=registry,
+        )
+        for stage in ("send", "read"):
+            failures.labels(stage=stage)
+        return cls(
+            last_success=Gauge(
+                "funnel_probe_last_success_timestamp_seconds",
+                "When an event sent through the front door was last seen in ClickHouse, 0 before the first time.",
+                registry=registry,
+            ),
+            round_trip_seconds=Histogram(
+                "funnel_probe_round_trip_seconds",
+                "From sending an event to seeing it in ClickHouse.",
+                buckets=_TRIP_BUCKETS,
+                registry=registry,
+            ),
+            failures=failures,
+        )

@@ -104,6 +104,7 @@ class Stack:
             "DASHBOARD_CLICKHOUSE_PASSWORD": known["clickhouse_reader_password"],
             "DATA_DIR": str(self.directory),
         }
+        self._settings["PROBE_URL"] = self.collector_url
         if PREFIX + "LINKS_FILE" not in self.environ:
             self._settings["LINKS_FILE"] = str(self._links())
         if PREFIX + "PARTNERS_FILE" not in self.environ:

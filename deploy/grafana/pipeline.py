@@ -71,6 +71,23 @@ def pipeline() -> Dashboard:
                 Line(f"sum by (reason) (rate({_WORKER}rejects_total{_RATE}))", "{{reason}}"),
             ),
         ],
+        "The synthetic probe": [
+            over_time(
+                "Through the front door and back",
+                "A marked event a minute, from sending it to seeing it in ClickHouse",
+                "s",
+                Line(
+                    "rate(funnel_probe_round_trip_seconds_sum[5m]) / rate(funnel_probe_round_trip_seconds_count[5m])",
+                    "mean of 5 minutes",
+                ),
+            ),
+            over_time(
+                "Probes that failed",
+                "In 5 minutes, by stage",
+                "short",
+                Line("increase(funnel_probe_failures_total[5m])", "{{stage}}"),
+            ),
+        ],
         "ClickHouse": [
             over_time(
                 "Landing a flush",

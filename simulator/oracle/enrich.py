@@ -68,7 +68,7 @@ def agent_of(user_agent: str) -> tuple[str, str, str, int]:
     """Return browser, os, device class and bot flag of a user agent."""
     if user_agent == "":
         return "", "", "unknown", 0
-    bot = int(crawleruseragents.is_crawler(user_agent))
+    bot = 1 if user_agent == "funnel-probe" else int(crawleruseragents.is_crawler(user_agent))
     parsed = ua_parser.parse(user_agent)
     browser = parsed.user_agent.family if parsed.user_agent else ""
     os = parsed.os.family if parsed.os else ""

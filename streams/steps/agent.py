@@ -5,6 +5,8 @@ from typing import NamedTuple
 import ua_parser
 from crawleruseragents import is_crawler
 
+from schemas.probe import PROBE_AGENT
+
 
 class Agent(NamedTuple):
     """What a user agent says; ``bot`` is 1 or 0."""
@@ -26,7 +28,7 @@ def agent_of(user_agent: str) -> Agent:
         return UNKNOWN
     browser, system = ua_parser.parse_user_agent(user_agent), ua_parser.parse_os(user_agent)
     family = system.family if system else ""
-    bot = bool(is_crawler(user_agent))
+    bot = user_agent == PROBE_AGENT or bool(is_crawler(user_agent))
     return Agent(
         browser.family if browser else "", family, "bot" if bot else _device(family, user_agent), int(bot)
     )

@@ -283,8 +283,11 @@ class Composed:
         }  # fmt: skip
         if "FUNNEL_PORT" in wanted:
             translated["FUNNEL_PORT"] = str(self.ports[name])
+        if "FUNNEL_PROBE_URL" in wanted:
+            translated["FUNNEL_PROBE_URL"] = f"http://127.0.0.1:{self.ports['collector']}"
         if name == "dashboard":
             translated["FUNNEL_DASHBOARD_PORT"] = str(self.ports[name])
+        if wanted.get("FUNNEL_CLICKHOUSE_USER") == "reader":
             translated["FUNNEL_CLICKHOUSE_USER"] = here["FUNNEL_DASHBOARD_CLICKHOUSE_USER"]
             translated["FUNNEL_CLICKHOUSE_PASSWORD"] = here["FUNNEL_DASHBOARD_CLICKHOUSE_PASSWORD"]
         if "FUNNEL_SPOOL_DIR" in wanted:
@@ -328,6 +331,7 @@ def test_events_arrive_through_the_services_as_they_stand_there(composed: Compos
     url = f"http://127.0.0.1:{composed.ports['collector']}"
     collector, _ = composed.child("collector")
     dashboard, page_metrics = composed.child("dashboard")
+    probe, seen = composed.child("probe")
     workers = [
         composed.child("worker", number) for number in range(services()["worker"]["deploy"]["replicas"])
     ]
@@ -363,9 +367,19 @@ def test_events_arrive_through_the_services_as_they_stand_there(composed: Compos
         assert is_healthy("dashboard", 8090, composed.ports["dashboard"])
         assert clicks_shown(page) == 20
         assert "funnel_dashboard_answers_total" in httpx.get(page_metrics, trust_env=False).text
+        probe.start(lambda: "funnel_probe_round_trip_seconds_count 1.0" in scraped(seen), 60.0)
+        assert is_healthy("probe", 9100, int(seen.split(":")[2].split("/")[0]))
     finally:
-        for child in (dashboard, collector, *(worker for worker, _ in workers)):
+        for child in (probe, dashboard, collector, *(worker for worker, _ in workers)):
             assert child.stop(40.0) in (0, None), child.log.read_text()
+
+
+def scraped(metrics: str) -> str:
+    """What a process says of itself; nothing before it does."""
+    try:
+        return httpx.get(metrics, trust_env=False).text
+    except httpx.HTTPError:
+        return ""
 
 
 def clicks_shown(page: str) -> int:

@@ -20,6 +20,7 @@ from deploy.settings import (
     SETTINGS,
     collector_settings,
     dashboard_settings,
+    probe_settings,
     read_settings,
     worker_settings,
 )
@@ -32,7 +33,12 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 VERSIONS = ("1.30", "1.37")
 NAME = "app.kubernetes.io/name"
 Object = dict[str, Any]
-READERS = {"collector": collector_settings, "dashboard": dashboard_settings, "worker": worker_settings}
+READERS = {
+    "collector": collector_settings,
+    "dashboard": dashboard_settings,
+    "probe": probe_settings,
+    "worker": worker_settings,
+}
 
 
 def objects(path: Path) -> list[Object]:
@@ -177,6 +183,7 @@ def test_probes_ask_where_something_answers(name: str) -> None:
         "collector": ("/healthz", "/readyz"),
         "worker": ("/livez", "/readyz"),
         "dashboard": ("/healthz",) * 2,
+        "probe": ("/metrics",) * 2,
     }
     if name not in paths:
         assert WORKLOADS[name]["kind"] == "Job"
@@ -184,7 +191,7 @@ def test_probes_ask_where_something_answers(name: str) -> None:
     one = container(name)
     asked = [one[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness", "startup")]
     assert [get["path"] for get in asked] == [*paths[name], paths[name][0]]
-    where = "metrics" if name == "worker" else "http"
+    where = "metrics" if name in ("worker", "probe") else "http"
     assert {port(name, get["port"]) for get in asked} == {port(name, where)}
 
 
@@ -244,11 +251,20 @@ def test_the_autoscaler_scales_what_is_there_and_nobody_else_does() -> None:
     assert container("collector")["resources"]["requests"]["cpu"], "its percentages are of this"
 
 
+def named_peer(peer: Mapping[str, Any]) -> str:
+    [(kind, label)] = [
+        (kind, label) for kind, selector in peer.items() for label in selector["matchLabels"].items()
+    ]
+    key = {"namespaceSelector": "kubernetes.io/metadata.name", "podSelector": "app.kubernetes.io/name"}[kind]
+    assert label[0] == key
+    return str(label[1])
+
+
 def reachable(direction: str, name: str) -> set[tuple[str, str | int]]:
-    """Namespace and port that a pod may be reached from, or may reach."""
+    """Namespace, or pod of ours, and port that a pod may be reached from, or may reach."""
     end = {"ingress": "from", "egress": "to"}[direction]
     return {
-        (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], one["port"])
+        (named_peer(peer), one["port"])
         for policy in of_kind("NetworkPolicy")
         if selects(policy["spec"]["podSelector"], name)
         for rule in policy["spec"].get(direction, ())
@@ -266,11 +282,13 @@ def test_who_may_talk_to_whom() -> None:
         "collector": {names, kafka},
         "worker": {names, kafka, clickhouse},
         "dashboard": {names, kafka, clickhouse},
+        "probe": {names, clickhouse, ("collector", "http")},
     }
     scraped = ("monitoring", values["metrics_port"])
     assert reachable("ingress", "worker") == {scraped}
-    for name in ("collector", "dashboard"):
-        assert reachable("ingress", name) == {scraped, ("ingress", "http")}
+    assert reachable("ingress", "probe") == {scraped}
+    assert reachable("ingress", "collector") == {scraped, ("ingress", "http"), ("probe", "http")}
+    assert reachable("ingress", "dashboard") == {scraped, ("ingress", "http")}
     everybody = [one for one in of_kind("NetworkPolicy") if not one["spec"]["podSelector"]]
     assert [sorted(one["spec"]["policyTypes"]) for one in everybody] == [["Egress", "Ingress"]]
     assert all("ingress" not in one["spec"] and "egress" not in one["spec"] for one in everybody)
@@ -304,12 +322,13 @@ def test_the_door_to_the_internet_knows_no_password_of_clickhouse() -> None:
             for one in container(name)["env"]
             if "CLICKHOUSE" in one["name"]
         }
-        for name in ("init", "worker", "dashboard")
+        for name in ("init", "worker", "dashboard", "probe")
     }
     assert users == {
         "init": {"funnel-clickhouse"},
         "worker": {"funnel-clickhouse"},
         "dashboard": {"funnel-reader"},
+        "probe": {"funnel-reader"},
     }
 
 

@@ -21,10 +21,14 @@ from ruamel.yaml import YAML
 
 from deploy.embedded.supervise import Child, free_port
 from deploy.grafana.__main__ import rendered
-from deploy.settings import clickhouse_settings
+from deploy.probe import Probe, ProbeFailed
+from deploy.scrape import scrape, total
+from deploy.settings import ProbeSettings, clickhouse_settings
+from schemas.probe import PROBE_AGENT
 from simulator.generate import generate
 from simulator.mess import Mess
 from simulator.send import CollectorTarget, send_to_collector
+from sinks.clickhouse.client import Connection
 from tests.support import Running, drain, funnel
 from tests.unit.deploy.test_grafana import panels
 
@@ -94,12 +98,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         one.stack.stop()
 
 
+def probed(metrics: str) -> bool:
+    """Whether an event of the probe has come through."""
+    samples, _ = scrape([metrics])
+    return total(samples, "funnel_probe_last_success_timestamp_seconds") > 0
+
+
 @pytest.fixture(scope="module")
 def pipeline(running: Running) -> Running:
     """Events have come through the front door, some of them wrong, and somebody has looked at the page."""
     stack = running.stack
     stack.start_collector()
     stack.start_dashboard()
+    stack.start("probe", "probe", probed)
     target = CollectorTarget(
         stack.collector_url,
         token=running.values["tokens"][0],
@@ -185,7 +196,7 @@ def test_every_process_is_scraped(prometheus: Prometheus) -> None:
             break
         assert time.monotonic() < deadline, targets
         time.sleep(0.5)
-    assert {"collector", "worker", "dashboard"} <= set(targets)
+    assert {"collector", "worker", "dashboard", "probe"} <= set(targets)
 
 
 def test_every_metric_that_rules_and_panels_name_is_there(prometheus: Prometheus) -> None:
@@ -237,3 +248,28 @@ def test_the_runbooks_commands_work(pipeline: Running, command: str) -> None:
     assert program == "funnel"
     done = funnel(pipeline, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_probe_is_an_event_and_in_no_number(pipeline: Running, journal: Connection) -> None:
+    """It is a bot's, so the figures of docs/bi.md leave it out."""
+    shown = "SELECT sum(impressions) FROM funnel_daily WHERE first_currency = 1"
+    kept = "SELECT count(), min(bot) FROM journal WHERE kind = 'impression' AND campaign = 'funnel-probe'"
+    before, [(events, _)] = journal.query(shown), journal.query(kept)
+    with httpx.Client(headers={"User-Agent": PROBE_AGENT}, trust_env=False) as client:
+        assert Probe(ProbeSettings(pipeline.stack.collector_url, 60.0, PATIENCE), client, journal).once() > 0
+    drain(pipeline.values)
+    assert journal.query(kept) == [(events + 1, 1)]
+    assert journal.query(shown) == before
+
+
+def test_a_probe_says_where_it_failed(pipeline: Running, journal: Connection) -> None:
+    with httpx.Client(trust_env=False) as client:
+        nobody = ProbeSettings(f"http://127.0.0.1:{free_port()}", 60.0, 1.0)
+        with pytest.raises(ProbeFailed, match=r"^send: ConnectError at http"):
+            Probe(nobody, client, journal).once()
+        nothing = ProbeSettings(f"{pipeline.stack.collector_url}/nothing", 60.0, 1.0)
+        with pytest.raises(ProbeFailed, match=r"^send: HTTP 404 from"):
+            Probe(nothing, client, journal).once()
+        impatient = ProbeSettings(pipeline.stack.collector_url, 60.0, 0.0)
+        with pytest.raises(ProbeFailed, match=r"^read: \S+ is not there after 0 s"):
+            Probe(impatient, client, journal).once()

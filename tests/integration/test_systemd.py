@@ -16,6 +16,7 @@ from deploy.settings import (
     SETTINGS,
     collector_settings,
     dashboard_settings,
+    probe_settings,
     read_settings,
     worker_settings,
 )
@@ -27,7 +28,12 @@ UNITS = sorted(FOLDER.glob("*.service"))
 PROGRAM = "/opt/funnel/bin/funnel"
 MOST_EXPOSED = 2.0
 """What `systemd-analyze security` may make of a unit, of 10; an ordinary one gets 9.6."""
-READERS = {"collector": collector_settings, "dashboard": dashboard_settings, "worker": worker_settings}
+READERS = {
+    "collector": collector_settings,
+    "dashboard": dashboard_settings,
+    "probe": probe_settings,
+    "worker": worker_settings,
+}
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None and not os.environ.get("CI"),
     reason="systemd-analyze is not on this machine (apt: systemd)",
@@ -109,4 +115,4 @@ def test_no_secret_is_in_the_files() -> None:
 def test_every_role_has_a_unit() -> None:
     ours = {name for name, one in services().items() if one["image"].startswith("funnel:")}
     assert {role(unit) for unit in UNITS} <= ours
-    assert {role(unit) for unit in UNITS} == {"init", "collector", "worker", "dashboard"}
+    assert {role(unit) for unit in UNITS} == {"init", "collector", "worker", "dashboard", "probe"}

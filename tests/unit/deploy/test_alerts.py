@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
 from deploy.settings import read_settings
-from schemas.metrics import CollectorMetrics, SpoolMetrics, WorkerMetrics
+from schemas.metrics import CollectorMetrics, ProbeMetrics, SpoolMetrics, WorkerMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -24,6 +24,7 @@ AGE = 'funnel_worker_lag_seconds{topic="clicks"}'
 FLUSHES = "funnel_worker_flushes_total"
 REJECTS = 'funnel_worker_rejects_total{topic="clicks",reason="invalid"}'
 RECEIVED = 'funnel_worker_records_received_total{topic="clicks"}'
+LAST_PROBE = "funnel_probe_last_success_timestamp_seconds"
 Series = dict[str, str]
 
 
@@ -68,6 +69,7 @@ CASES = {
     "FunnelDrainTooSlow": Case(
         {LAG: "450000-10x120", AGE: "7200x120"}, {LAG: "450000-1000x120", AGE: "7200x120"}
     ),
+    "FunnelProbeAbsent": Case({LAST_PROBE: "0+60x10 600x110"}, {LAST_PROBE: "0+60x120"}),
     "FunnelRejects": Case(
         {REJECTS: "0+2x120", RECEIVED: "0+1000x120"}, {REJECTS: "0+1x120", RECEIVED: "0+2000x120"}
     ),
@@ -124,7 +126,7 @@ def test_an_alert_has_a_severity_and_a_runbook_that_names_it(name: str) -> None:
 
 def test_every_metric_of_the_rules_is_one_of_ours() -> None:
     registry = CollectorRegistry()
-    for metrics in (CollectorMetrics, SpoolMetrics, WorkerMetrics):
+    for metrics in (CollectorMetrics, SpoolMetrics, WorkerMetrics, ProbeMetrics):
         metrics.create(registry)
     known = {family.name for family in registry.collect()}
     named = {name for rule in rules() for name in re.findall(r"\bfunnel_\w+", rule["expr"])}

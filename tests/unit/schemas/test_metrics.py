@@ -9,7 +9,14 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from schemas.metrics import CollectorMetrics, DashboardMetrics, FrontMetrics, SpoolMetrics, WorkerMetrics
+from schemas.metrics import (
+    CollectorMetrics,
+    DashboardMetrics,
+    FrontMetrics,
+    ProbeMetrics,
+    SpoolMetrics,
+    WorkerMetrics,
+)
 from schemas.rejects import REASONS
 from schemas.timings import Timings
 from schemas.topics import TOPICS
@@ -17,7 +24,7 @@ from schemas.topics import TOPICS
 Metric = MetricWrapperBase | Timings
 
 ROOT = Path(__file__).resolve().parents[3]
-GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, DashboardMetrics, FrontMetrics)
+GROUPS = (CollectorMetrics, SpoolMetrics, WorkerMetrics, DashboardMetrics, FrontMetrics, ProbeMetrics)
 # What a label may be: names from code or configuration, never ids, which would make a series each.
 LABELS = {
     "kind",
@@ -63,7 +70,7 @@ def name(metric: Metric) -> str:
 
 @pytest.mark.parametrize("metric", METRICS, ids=name)
 def test_names_are_ours_and_in_base_units(metric: Metric) -> None:
-    assert re.fullmatch(r"funnel_(collector|worker|clickhouse|dashboard)(_[a-z]+)+", name(metric))
+    assert re.fullmatch(r"funnel_(collector|worker|clickhouse|dashboard|probe)(_[a-z]+)+", name(metric))
     assert not set(name(metric).split("_")) & FOREIGN_UNITS
 
 
