@@ -13,12 +13,24 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from streams.errors import WorkerError
 
 Offsets = npt.NDArray[np.int64]
 NO_ID = "A" * 22
 """What an old broker's zeros look like."""
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+    }
+)
+"""What brokers answer that are about to be back."""
 
 
 class Cluster(NamedTuple):
@@ -179,6 +191,24 @@ class HopSender:
         )
 
 
+def _patiently(
+    look: Callable[..., tuple[int, int]], place: TopicPartition, seconds: float
+) -> tuple[int, int]:
+    """Ask until there is an answer: a broker that has just started is not yet the leader of what it leads. Raises KafkaException."""
+    retrying = Retrying(
+        retry=retry_if_exception(_is_passing),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    return retrying(look, place, timeout=seconds)
+
+
+def _is_passing(error: BaseException) -> bool:
+    cause = error.args[0] if isinstance(error, confluent_kafka.KafkaException) and error.args else None
+    return isinstance(cause, KafkaError) and cause.code() in _PASSING
+
+
 class LogEnds:
     """The log's first and next offset per line, found by reading up to the end.
 
@@ -187,6 +217,8 @@ class LogEnds:
     """
 
     def __init__(self, bootstrap: str, lines: Sequence[tuple[str, int]], seconds: float = 30.0) -> None:
+        """Raises KafkaAway where no broker answers within ``seconds``."""
+        self._bootstrap = bootstrap
         self._consumer = confluent_kafka.Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -200,18 +232,26 @@ class LogEnds:
         self._seconds = seconds
         self._starts: dict[tuple[str, int], int] = {}
         self._ends: dict[tuple[str, int], int] = {}
-        for line in lines:
-            start, latest = self._consumer.get_watermark_offsets(TopicPartition(*line), timeout=seconds)
-            self._starts[line], self._ends[line] = start, max(start, latest - 1)
+        try:
+            for line in lines:
+                start, latest = _patiently(
+                    self._consumer.get_watermark_offsets, TopicPartition(*line), seconds
+                )
+                self._starts[line], self._ends[line] = start, max(start, latest - 1)
+        except confluent_kafka.KafkaException as error:
+            self._consumer.close()
+            raise KafkaAway(bootstrap, error) from error
 
     def __call__(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return the first and next offset per line, now. Raises TimeoutError."""
+        """Return the first and next offset per line, now. Raises KafkaAway."""
         self._consumer.assign([TopicPartition(*line, end) for line, end in self._ends.items()])
         open_lines = set(self._ends)
         deadline = time.monotonic() + self._seconds
         while open_lines:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no end of {sorted(open_lines)} within {self._seconds:.0f} s")
+                raise KafkaAway(
+                    self._bootstrap, f"no end of {sorted(open_lines)} within {self._seconds:.0f} s"
+                )
             for message in self._consumer.consume(10_000, 0.2):
                 line = str(message.topic()), int(message.partition() or 0)
                 error, offset = message.error(), int(message.offset() or 0)
