@@ -39,7 +39,7 @@ def read_item(item: object, received_at: int, privacy: Privacy, minter: Minter) 
     """Return the event that an item of a batch, as JSON gave it, describes.
 
     Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's
-    visitor (or click); a conversion's event id follows from its partner, transaction and status. Raises
+    visitor (or click); a conversion's event id follows from its partner, transaction, status and the time of the status. Raises
     FieldError.
     """
     if not isinstance(item, Mapping):
@@ -138,6 +138,7 @@ def _conversion(item: Item, record: dict[str, Any], received_at: int) -> dict[st
     record["value"], record["payout"] = _amount(item, "value"), _amount(item, "payout")
     record["currency"] = values.currency(_text(item, "currency"), record["value"], record["payout"])
     if not record["event_id"]:
-        identity = "\x00".join((record["partner"], record["transaction_id"], record["status"]))
+        told = record["partner"], record["transaction_id"], record["status"], str(record["status_at"])
+        identity = "\x00".join(told)
         record["event_id"] = str(uuid.uuid5(CONVERSION_NAMESPACE, identity))
     return record

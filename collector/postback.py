@@ -54,8 +54,8 @@ class Decision(NamedTuple):
 async def postback(context: Context, request: Request) -> Response:
     """``GET`` and ``POST /postback``: record what a partner reports.
 
-    200 with the conversion's event id, which follows from partner, transaction and status; 400 naming the field, or 403, with the id of the row
-    that says so. Raises Unavailable: neither is certain, the partner sends it again; Refusal (429), which leaves no row.
+    200 with the conversion's event id, which follows from partner, transaction, status and its time; 400 naming the field, or 403, with the id of
+    the row that says so. Raises Unavailable: neither is certain, the partner sends it again; Refusal (429), which leaves no row.
     """
     call, decision = await _decide(context, request)
     postback_id = context.minter.event_id()

@@ -7,6 +7,7 @@ from simulator.blank import blank
 from simulator.catalog import CURRENCIES, GOALS, PARTNERS, POSTBACK_AGENTS
 from simulator.chance import between, pick, zipf_table
 from simulator.journeys import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Draft, Maker, Purchase, Record
+from simulator.mess import Mess
 
 _SINGLE = ("approved", "approved", "pending")
 _HISTORIES = (
@@ -17,15 +18,28 @@ _HISTORIES = (
     ("pending", "approved", "reversed"),
     ("pending", "rejected", "approved"),
 )
+_ILLEGAL = (
+    ("reversed",),
+    ("pending", "reversed"),
+    ("rejected", "reversed"),
+    ("approved", "rejected"),
+    ("approved", "pending", "approved"),
+    ("approved", "reversed", "approved"),
+    ("pending", "approved", "reversed", "pending", "approved"),
+)
+"""What the rules flag; some of it is legal again at its end."""
 _PARTNER_TABLE = zipf_table(PARTNERS)
 
 
 def conversions(maker: Maker, purchase: Purchase) -> list[Draft]:
     """Return the reports of ``purchase``, in order of their statuses; may hold up the touch that they follow from."""
     chance, mess = maker.chance, maker.mess
-    statuses = _statuses(chance, mess.restated)
+    statuses = _statuses(chance, mess)
     first = _first(maker, purchase)
-    drafts = [_report(maker, first, status, place) for place, status in enumerate(statuses)]
+    drafts = [
+        _report(maker, first, status, place, repeated=place > 0 and statuses[place - 1] == status)
+        for place, status in enumerate(statuses)
+    ]
     _set_times(maker, drafts, purchase.at)
     if len(drafts) > 1 and chance.random() < mess.shuffled:
         _shuffle_arrivals(chance, drafts)
@@ -34,8 +48,14 @@ def conversions(maker: Maker, purchase: Purchase) -> list[Draft]:
     return drafts
 
 
-def _statuses(chance: random.Random, restated: float) -> Sequence[str]:
-    return pick(chance, _HISTORIES) if chance.random() < restated else (pick(chance, _SINGLE),)
+def _statuses(chance: random.Random, mess: Mess) -> Sequence[str]:
+    statuses = pick(chance, _HISTORIES) if chance.random() < mess.restated else (pick(chance, _SINGLE),)
+    if mess.illegal and chance.random() < mess.illegal:
+        statuses = pick(chance, _ILLEGAL)
+    if mess.revalued and chance.random() < mess.revalued:
+        place = chance.randrange(len(statuses))
+        statuses = (*statuses[:place], statuses[place], *statuses[place:])
+    return statuses
 
 
 def _first(maker: Maker, purchase: Purchase) -> Record:
@@ -70,7 +90,7 @@ def _links(maker: Maker, purchase: Purchase) -> Record:
     return links
 
 
-def _report(maker: Maker, first: Record, status: str, place: int) -> Draft:
+def _report(maker: Maker, first: Record, status: str, place: int, repeated: bool) -> Draft:
     chance = maker.chance
     record = {**first, "event_id": maker.ids.event_id(), "status": status}
     if place and chance.random() < maker.mess.bare:
@@ -78,12 +98,18 @@ def _report(maker: Maker, first: Record, status: str, place: int) -> Draft:
         record |= {"value": None, "payout": None, "currency": ""}
     elif place and chance.random() < 0.2:
         record["value"] = first["value"] * 9 // 10
+    if repeated and chance.random() < 0.8:
+        # A partial refund, or more bought: the amounts as they are from now on.
+        record["value"] = first["value"] * int(chance.random() * 13) // 10
+        record["payout"] = record["value"] * 7 // 100 if chance.random() < 0.5 else None
+        record["currency"] = first["currency"]
     return Draft("conversion", record, 0)
 
 
 def _set_times(maker: Maker, drafts: Sequence[Draft], at: int) -> None:
-    for draft in drafts:
-        draft.record["status_at"] = min(at, maker.now)
+    for place, draft in enumerate(drafts):
+        # Never two at one moment: one status twice at one time would be a conflict.
+        draft.record["status_at"] = min(at, maker.now) + place
         draft.arrival = at + int(maker.chance.random() * 20 * SECOND_MS)
         at += between(maker.chance, 10 * MINUTE_MS, 2 * DAY_MS)
 

@@ -12,8 +12,9 @@ class Mess:
     violations), ``misrouted`` (a wrong key), ``disorder`` (arrives minutes to hours after later events). Of visits: ``bots``. Of visitors:
     ``foreign`` (ids that others minted). Of leads: ``devices`` (the same person as an earlier one, on another device),
     ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
-    order), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates: ``bare`` (no click
-    id, no value).
+    order), ``revalued`` (a status is reported again with other amounts, such as after a partial refund), ``illegal`` (statuses that do not
+    follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates:
+    ``bare`` (no click id, no value).
     """
 
     duplicates: float = 0.05
@@ -25,6 +26,8 @@ class Mess:
     foreign: float = 0.05
     restated: float = 0.5
     shuffled: float = 0.15
+    revalued: float = 0.15
+    illegal: float = 0.05
     late: float = 0.1
     orphans: float = 0.1
     bare: float = 0.3

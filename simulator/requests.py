@@ -75,7 +75,7 @@ def hit(item: Item, link_key: str) -> Hit | None:
 def postback(item: Item, secrets: Mapping[str, str], now: float) -> Hit | None:
     """Return ``item`` as the call of its partner's server at ``now`` (seconds since 1970), None if it has no such form.
 
-    ``secrets``: by partner. Its event's id is then the one that follows from partner, transaction and status.
+    ``secrets``: by partner. Its event's id is then the one that follows from partner, transaction, status and its time.
     """
     record = item.record
     if item.kind != "conversion" or item.mess or item.has_twin or item.direct is not None:

@@ -25,6 +25,7 @@ _TRANSACTION = (
     "content",
     "event_hi",
     "event_lo",
+    "judged",
     "status_at",
     *EVENT_COLUMNS,
 )
@@ -114,9 +115,10 @@ def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) 
     """Put journaled conversions back among the transactions."""
     # A loop over rows: conversions are few.
     for row in frame.select(_TRANSACTION).iter_rows():
-        number, record_time, partner, transaction_id, content, high, low, status_at = row[:8]
-        event = StatusEvent(status_at, (high << 64) | low, *row[8:])
-        states[number].transactions.restore((partner, transaction_id), event, content, record_time)
+        number, record_time, partner, transaction_id, content, high, low, judged = row[:8]
+        event = StatusEvent(row[8], (high << 64) | low, *row[9:])
+        key = partner, transaction_id
+        states[number].transactions.restore(key, event, content, record_time, bool(judged))
 
 
 def put_requests(

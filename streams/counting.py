@@ -68,7 +68,7 @@ def count_conversions(states: Mapping[int, PartitionState], frame: pl.DataFrame,
         )
         key = partner, transaction_id
         transactions = states[number].transactions
-        verdict[place] = transactions.verdict(key, row[11], content)
+        verdict[place] = transactions.verdict(key, (row[11], status_at), content)
         if verdict[place] != NEW:
             continue
         event_id = (high << 64) | low

@@ -255,7 +255,9 @@ class _Run:
             kept = split(frame, counted_rows.verdict)
             self._duplicates(CONVERSIONS, kept.duplicates)
             self._conflicts(CONVERSIONS, raw, kept.conflicts)
-            self.frames += [kept.accepted, counted_rows.rows]
+            # What tells these rows from those of workers that knew no flag: theirs are taken back as they stand.
+            accepted = kept.accepted.with_columns(judged=pl.lit(1, pl.UInt8))
+            self.frames += [accepted, counted_rows.rows]
             self.hops += self._framed(counted_rows.hops)
 
     def _framed(self, requests: list[Hop]) -> list[Hop]:

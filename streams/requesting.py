@@ -16,11 +16,12 @@ from streams.steps.encode import encode
 from streams.steps.route import partitions, routes
 
 _IDS = ("click_id", "lead_id", "visitor_id")
-# A transaction's state from its beginning on; what it ends with is the conversion's own surroundings, which a request has no use for.
+# A transaction's state from its beginning on; what it ends with are the conversion's own surroundings and how its history is judged, which a request
+# has no use for.
 _STATE = {
     name: STATE[name]
     for name in TransactionState._fields
-    if name not in ("channel", "country", "device", "bot")
+    if name not in ("channel", "country", "device", "bot", "approved_at", "flag")
 }
 _COLUMNS = {
     "trigger_partition": pl.Int32,

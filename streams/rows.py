@@ -38,6 +38,8 @@ STATE = {
     "country": pl.String,
     "device": pl.String,
     "bot": pl.UInt8,
+    "approved_at": pl.Int64,
+    "flag": pl.String,
 }
 
 

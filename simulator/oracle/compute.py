@@ -169,7 +169,7 @@ class _Line:
         holder = event_id
         if self.topic == CONVERSIONS:
             events = self.oracle.conversions[fields["partner"], fields["transaction_id"]]
-            twin = next(event for event in events if event.record["status"] == fields["status"])
+            twin = next(event for event in events if _identity(event.record) == _identity(fields))
             holder = twin.record["event_id"].lower()
         self.oracle.holders.setdefault(event_id, holder)
 
@@ -223,5 +223,5 @@ def _route(topic: str, fields: Mapping[str, Any]) -> str:
     return route_of(fields["visitor_id"])
 
 
-def _identity(fields: Mapping[str, Any]) -> tuple[str, str, str]:
-    return fields["partner"], fields["transaction_id"], fields["status"]
+def _identity(fields: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    return fields["partner"], fields["transaction_id"], fields["status"], fields["status_at"]

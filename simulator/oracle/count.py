@@ -8,6 +8,13 @@ from simulator.oracle.enrich import Enrichment
 
 RANKS = {"pending": 0, "approved": 1, "rejected": 2, "reversed": 3}
 RECOGNISED = ("pending", "approved")
+FOLLOWS = {
+    "pending": ("", "pending"),
+    "approved": ("", "pending", "approved"),
+    "rejected": ("", "pending", "rejected"),
+    "reversed": ("approved", "reversed"),
+}
+"""The statuses that each may come after; the empty one is none."""
 
 Transaction = tuple[str, str]
 """Partner and transaction id."""
@@ -32,6 +39,8 @@ class State(NamedTuple):
     country: str
     device: str
     bot: int
+    approved_at: int
+    flag: str
     revision: int
 
     @property
@@ -79,6 +88,8 @@ def state_of(events: Iterable[Accepted]) -> State:
         country=_first_text([event.enrichment.country for event in history]),
         device=first.device,
         bot=first.bot,
+        approved_at=_approved_at(records),
+        flag=_flag(records),
         revision=len(history),
     )
 
@@ -86,6 +97,37 @@ def state_of(events: Iterable[Accepted]) -> State:
 def _place(event: Accepted) -> tuple[int, int, str]:
     record = event.record
     return record["status_at"], RANKS[record["status"]], record["event_id"].lower()
+
+
+def _approved_at(records: Sequence[Mapping[str, Any]]) -> int:
+    """The begin of the last stretch of approvals: go back to the newest one, then on while the one before it is another."""
+    place = len(records) - 1
+    while place >= 0 and records[place]["status"] != "approved":
+        place -= 1
+    while place > 0 and records[place - 1]["status"] == "approved":
+        place -= 1
+    return int(records[place]["status_at"]) if place >= 0 else 0
+
+
+def _flag(records: Sequence[Mapping[str, Any]]) -> str:
+    """Judge the last change of status alone, then what reversals said since."""
+    status = records[-1]["status"]
+    begin = len(records)
+    while begin > 0 and records[begin - 1]["status"] == status:
+        begin -= 1
+    before = records[begin - 1]["status"] if begin else ""
+    if before not in FOLLOWS[status]:
+        return f"{status}_after_{before}" if before else f"{status}_first"
+    places = range(begin, len(records)) if status == "reversed" else ()
+    other = any(
+        _is_other(records[:place], records[place], name) for place in places for name in ("value", "payout")
+    )
+    return "reversed_other_amount" if other else ""
+
+
+def _is_other(earlier: Sequence[Mapping[str, Any]], record: Mapping[str, Any], name: str) -> bool:
+    stated = [each[name] for each in earlier if each[name] is not None]
+    return record[name] is not None and stated != [] and stated[-1] != record[name]
 
 
 def _last_amount(records: Sequence[Mapping[str, Any]], name: str) -> int:

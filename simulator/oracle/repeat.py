@@ -38,7 +38,7 @@ class TouchIds:
 
 
 class Identities:
-    """The identities of one partition that are remembered for ever: a conversion's partner, transaction and status."""
+    """The identities of one partition that are remembered for ever: a conversion's partner, transaction, status and time of the status."""
 
     def __init__(self) -> None:
         self._accepted: dict[Hashable, int] = {}

@@ -47,7 +47,7 @@ _CONVERSION = (
 )
 _STATE = (
     *("revision", "status", "occurred_at", "value", "payout", "currency", "goal", *_NAMES, "campaign"),
-    *("affiliate", "offer"),
+    *("affiliate", "offer", "approved_at", "flag"),
 )
 _REQUEST = ("route", "revision", "moved", "status", "value", "payout", *_NAMES, *_PLACE)
 _CREDIT = (

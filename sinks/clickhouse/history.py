@@ -29,7 +29,7 @@ _SENT_ON = (
     "affiliate, offer, channel, country, device, bot, j.origin AS origin"
 )
 _CONVERSION = (
-    "route, _record_time, partner, transaction_id, content, event_id, status_at, status, occurred_at, value, payout, currency, click_id, "
+    "route, _record_time, partner, transaction_id, content, event_id, judged, status_at, status, occurred_at, value, payout, currency, click_id, "
     "lead_id, visitor_id, goal, campaign, affiliate, offer, channel, country, device, bot"
 )
 _REQUEST = (

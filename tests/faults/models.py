@@ -368,7 +368,7 @@ _INTEGERS = {
     "_offset", "_record_time", "_ingested_at", "step", "occurred_at", "status_at", "value", "payout", "touch_at", "weight", "sign",
 }  # fmt: skip
 _UNSIGNED = {"event_hi", "event_lo", "touch_hi", "touch_lo", "content", "_owner"}
-_SMALL = {"bot", "moved", "revision", "model_version", "version"}
+_SMALL = {"bot", "moved", "judged", "revision", "model_version", "version"}
 _COLUMNS = pl.DataFrame(
     schema={
         name: pl.Int64

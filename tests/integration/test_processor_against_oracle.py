@@ -76,7 +76,7 @@ class Model:
     def __init__(self, seed: int, events: int, models: Models) -> None:
         self.chance = random.Random(seed)
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
-        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05)):
+        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2)):
             self.append(*prepared(item, PARTITIONS))
         settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
@@ -131,7 +131,9 @@ def test_every_number_agrees(seed: int, events: int, most: int, models: Models) 
     model = Model(seed, events, models)
     model.run(most)
     spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
-    assert_agrees(model, compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models, person_limit=LIMIT)))
+    expected = compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models, person_limit=LIMIT))
+    assert_agrees(model, expected)
+    assert len({state.flag for state in expected.transactions.values()}) >= 5, "what is compared occurs"
 
 
 def assert_agrees(model: Rows, expected: Result) -> None:
@@ -199,9 +201,11 @@ def assert_agrees(model: Rows, expected: Result) -> None:
                 row["value"],
                 row["payout"],
                 row["occurred_at"],
+                row["approved_at"],
+                row["flag"],
             )
         ] += row["sign"]
     assert {key: value for key, value in counts.items() if value} == {
-        (*key, state.status, state.value, state.payout, state.occurred_at): 1
+        (*key, state.status, state.value, state.payout, state.occurred_at, state.approved_at, state.flag): 1
         for key, state in expected.transactions.items()
     }

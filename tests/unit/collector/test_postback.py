@@ -81,7 +81,7 @@ def test_a_postback_becomes_a_conversion_in_our_words_and_a_row() -> None:
     )
     conversion, row = outcome(door)
     assert conversion is not None
-    event_id = str(uuid.uuid5(CONVERSION_NAMESPACE, "acme\0O-1-2\0approved"))
+    event_id = str(uuid.uuid5(CONVERSION_NAMESPACE, f"acme\0O-1-2\0approved\0{NOW}"))
     assert response.status_code == 200
     assert response.json() == {"status": "accepted", "event_id": event_id, "postback_id": row["event_id"]}
     assert response.headers["x-funnel-event-id"] == event_id

@@ -47,16 +47,17 @@ def test_other_content_under_one_id_is_a_conflict() -> None:
     assert result.sources["c/impressions/0"].rejects[1].reason == "conflict"
 
 
-def test_conversions_are_duplicates_by_transaction_and_status_for_ever() -> None:
+def test_conversions_are_duplicates_by_transaction_status_and_its_time_for_ever() -> None:
     """
-    days     0          0          40
-             approved   rejected   approved again, under another id
+    days     0          0          40                                 40
+             approved   rejected   approved again, under another id   approved, of an hour later
     """
     first = event("conversion", "a", NOON)
     rejected = event("conversion", "r", NOON, status="rejected")
     again = event("conversion", "b", NOON, time=NOON + 40 * DAY)
-    result, found = fates("conversions", first, rejected, again)
-    assert found == [Fate.JOURNALED, Fate.JOURNALED, Fate.DUPLICATE]
+    later = event("conversion", "d", NOON, status_at=NOON + HOUR, time=NOON + 40 * DAY)
+    result, found = fates("conversions", first, rejected, again, later)
+    assert found == [Fate.JOURNALED, Fate.JOURNALED, Fate.DUPLICATE, Fate.JOURNALED]
     assert result.holders[event_id("b")] == event_id("a"), (
         "the row that stands for a repeated conversion is the first's"
     )

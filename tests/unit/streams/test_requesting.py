@@ -80,7 +80,9 @@ def test_requests_go_to_the_journey_and_take_back_what_a_former_one_holds(
 
 
 def test_an_id_follows_from_the_content() -> None:
-    state = TransactionState(1, "approved", 5, 7, 1, "EUR", minted, "", "", "", "", "", "", "", "", "", 0)
+    state = TransactionState(
+        1, "approved", 5, 7, 1, "EUR", minted, "", "", "", "", "", "", "", "", "", 0, 0, ""
+    )
     (hop,) = request_hops([wish((0, 1, 2), "abcd", ("p", "t"), state, state)], PARTITIONS)
     (again,) = request_hops([wish((5, 6, 7), "abcd", ("p", "t"), state, state)], PARTITIONS)
     known = latest_schema(CREDIT_REQUESTS).id
