@@ -32,7 +32,7 @@ from schemas.topics import TOPICS
 from simulator.fixtures import records
 from simulator.kafka import send_prepared
 from sinks.clickhouse.client import Connection, connect
-from sinks.clickhouse.grains import MEASURES, ROLLUPS
+from sinks.clickhouse.grains import GRAINS, MEASURES, ROLLUPS
 from streams.broker import LogEnds, describe_cluster
 
 FENCED, UNFENCED = ("deploy.cli", "worker"), ("benchmarks.unfenced",)
@@ -150,7 +150,7 @@ def rollup_sums(connection: Connection) -> Sums:
     columns = ", ".join(f"sum({measure})" for measure in MEASURES)
     return [
         tuple(int(value) for value in connection.query(f"SELECT {columns} FROM {rollup.table}")[0])
-        for rollup in ROLLUPS
+        for rollup in GRAINS
     ]
 
 

@@ -64,7 +64,8 @@ def _decision(row: Row) -> str:
 def _transaction(root: Tree, one: Row) -> None:
     state = one["state"] or {}
     title = f"transaction {one['partner']} {one['transaction_id']}"
-    branch = _branch(root, f"{title}: {state.get('status', 'not counted')}, {_money(state)}")
+    flag = f", flagged {state['flag']}" if state.get("flag") else ""
+    branch = _branch(root, f"{title}: {state.get('status', 'not counted')}, {_money(state)}{flag}")
     _list(branch, "reports, in order of their own time", map(_report, one["conversions"]))
     if one["identity"]:
         known = one["identity"]

@@ -56,9 +56,13 @@ def to_derive(connection: Connection) -> int:
 
 
 def create_now(journal: Journal, rollup: Rollup, progress: Progress) -> int:
-    """Fill ``rollup``, new or unfinished; return the records derived."""
-    like = next(one for one in ROLLUPS if one is not rollup)
-    return create(journal, rollup, like, progress=progress)
+    """Fill ``rollup``, new or unfinished; return the records derived. Raises OfflineError where its table is gone and no other has its columns."""
+    alike = [one for one in ROLLUPS if one is not rollup and one.defaults.keys() == rollup.defaults.keys()]
+    if not alike and not journal.connection.columns(rollup.table):
+        raise OfflineError(
+            f"the table {rollup.table} is gone, and no other has its columns: restore it, empty"
+        )
+    return create(journal, rollup, next(iter(alike), rollup), progress=progress)
 
 
 def rebuild_now(journal: Journal, rollup: Rollup, progress: Progress, accept_loss: bool) -> int:

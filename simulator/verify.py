@@ -9,6 +9,7 @@ from simulator.checks.money import money_checks
 from simulator.checks.reading import Reader, Tables
 from simulator.checks.rollup import rollup_checks
 from simulator.checks.rows import row_checks
+from simulator.checks.status import status_checks
 from simulator.oracle.result import Result
 from simulator.report import Report
 
@@ -33,6 +34,7 @@ def verify(
             row_checks(result, tables, ids, progress),
             money_checks(result, tables),
             rollup_checks(result, tables),
+            status_checks(result, tables),
         )
     )
     return Report([acknowledged_check(result, acknowledged, ids), *checks])

@@ -48,8 +48,8 @@ class _Table:
 
 
 def _checks(result: Result, rollup: Rollup, table: _Table) -> Iterator[Check]:
-    fences = _fences(table)
-    yield _fence_check(result, table, fences)
+    fences = fences_of(table.tables, table.name)
+    yield fence_check(result, table.title, fences)
     others = any(not source.startswith(table.tables.prefixes) for source in fences)
     unique = _merge_function(table)
     comparison = _Comparison(rollup)
@@ -112,14 +112,16 @@ def _net(actual: Sums, foreign: Sums) -> Sums:
     return net
 
 
-def _fences(table: _Table) -> dict[str, int]:
-    rows = table.tables.read(
-        f"SELECT toString(_source) AS source, max(_fence) FROM {table.name} WHERE source != '' GROUP BY source"
+def fences_of(tables: Tables, table: str) -> dict[str, int]:
+    """Return the last offset derived of each source in a rollup's table."""
+    rows = tables.read(
+        f"SELECT toString(_source) AS source, max(_fence) FROM {table} WHERE source != '' GROUP BY source"
     )
     return {source: int(fence) for source, fence in rows}
 
 
-def _fence_check(result: Result, table: _Table, fences: Mapping[str, int]) -> Check:
+def fence_check(result: Result, title: str, fences: Mapping[str, int]) -> Check:
+    """Return the check that a rollup holds all sources to their end."""
     found = Differences()
     filled = {
         name: source.span.records[-1].offset for name, source in result.sources.items() if source.span.records
@@ -127,7 +129,7 @@ def _fence_check(result: Result, table: _Table, fences: Mapping[str, int]) -> Ch
     for name, last in filled.items():
         if fences.get(name, -1) < last:
             found.add(f"{name}: derived up to {fences.get(name, 'nothing')}, the log goes to {last}")
-    return found.check(f"{table.title}: sources derived to the end", len(filled), len(filled) - found.count)
+    return found.check(f"{title}: sources derived to the end", len(filled), len(filled) - found.count)
 
 
 def _merge_function(table: _Table) -> str:

@@ -29,6 +29,7 @@ from simulator.oracle.reject import Reject, event_id_of, read
 from simulator.oracle.repeat import DAY_MS, Identities, Revisions, TouchIds, Verdict, content_of
 from simulator.oracle.result import Fate, Result, SourceResult, sources_of
 from simulator.oracle.rollup import Rollup
+from simulator.oracle.status import Statuses, add_statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class _Oracle:
     enrich: Enrich = field(init=False)
     journeys: Journeys = field(default_factory=Journeys)
     rollup: Rollup = field(default_factory=Rollup)
+    statuses: Statuses = field(default_factory=dict)
     persons: Persons = field(init=False)
     conversions: dict[Transaction, list[Accepted]] = field(default_factory=dict)
     standing: dict[tuple[str, str, str], tuple[int, bool, str, int, int]] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class _Oracle:
             mine = list(credits_of(key, state, self.journeys, self.persons, self.rules.models))
             self.rollup.add_transaction(state)
             self.rollup.add_credits(state, mine)
+            add_statuses(self.statuses, state, mine)
             credits += mine
         return Result(
             cluster_id=self.log.cluster_id,
@@ -96,6 +99,7 @@ class _Oracle:
             lost_forwards=self._lost_forwards(),
             models=self.rules.models,
             given=self.rules.given,
+            statuses=self.statuses,
         )
 
     def _lost_forwards(self) -> list[str]:

@@ -34,7 +34,7 @@ class Touch(NamedTuple):
 
 
 class Credit(NamedTuple):
-    """One touch's share in one transaction under one model; ``touch_id`` all zeros: nobody's. Money in micros."""
+    """One touch's share in one transaction under one model; ``touch_id`` all zeros: nobody's. Money in micros, ``touch_at`` in ms UTC."""
 
     partner: str
     transaction_id: str
@@ -53,6 +53,7 @@ class Credit(NamedTuple):
     country: str
     device: str
     bot: int
+    touch_at: int
 
 
 Rule = Callable[[Sequence[Touch], int, Model], Sequence[int | Fraction]]
@@ -190,6 +191,7 @@ def _attributed(key: Key, touch: Touch, shares: tuple[int, int, int]) -> Credit:
         touch.country,
         touch.device,
         touch.bot,
+        touch.occurred_at,
     )
 
 
@@ -207,5 +209,6 @@ def _unattributed(key: Key, state: State) -> Credit:
         UNATTRIBUTED,
         "",
         "",
+        0,
         0,
     )

@@ -12,6 +12,7 @@ from simulator.oracle.enrich import Enrichment
 from simulator.oracle.given import Given
 from simulator.oracle.reject import Reject
 from simulator.oracle.rollup import Rollup
+from simulator.oracle.status import Statuses
 
 
 class Fate(IntEnum):
@@ -46,7 +47,7 @@ class Result:
     ``holders``: for every id in the log (lower case) the id of the row that stands for it: its own, or where it is a duplicate that of the
     accepted one. ``standing``: revision, moved, recognised value and payout of the request in force per transaction and route, as the
     counting workers sent them. ``lost_forwards``: forwarded records that did not arrive. ``models``: those credited
-    under. ``given``: a Schema Registry's ids, where it gives them.
+    under. ``statuses``: the rollup by status. ``given``: a Schema Registry's ids, where it gives them.
     """
 
     cluster_id: str
@@ -59,6 +60,7 @@ class Result:
     lost_forwards: list[str]
     models: Models = field(default_factory=default_models)
     given: Mapping[int, Given] | None = None
+    statuses: Statuses = field(default_factory=dict)
 
     @property
     def prefixes(self) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ class Rollup:
             return
         for credit in credits:
             group = Group(
-                _minute(state.occurred_at), *credit[10:], state.currency, credit.model, credit.model_version
+                _minute(state.occurred_at), *credit[10:17], state.currency, credit.model, credit.model_version
             )
             self._add(group, {"credit_weight": credit.weight} | _money(state, credit.value, credit.payout))
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sinks.clickhouse.grains import ROLLUPS
+from sinks.clickhouse.grains import GRAINS
 from sinks.clickhouse.settings import ClickHouseSettings
 from sinks.clickhouse.sql import literal, literals
 
@@ -34,7 +34,7 @@ REPORTS = (
     *("attribution_minute", "attribution_hour", "attribution_day"),
 )
 """The views of a partner: those whose conversions are credited. Reported ones have no affiliate or offer of their own, and would be missing."""
-TABLES = tuple(rollup.table for rollup in ROLLUPS)
+TABLES = tuple(rollup.table for rollup in GRAINS)
 """What these views read."""
 SHARED = ("attribution_models", "attribution_versions")
 """What they read beside it, the same for everybody: which version of a model is in force."""

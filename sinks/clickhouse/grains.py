@@ -1,4 +1,4 @@
-"""The rollups by minute, hour and day: the same columns over the same rows, by coarser buckets (docs/rules.md, section 9)."""
+"""The rollups: by minute, hour and day, of the same columns over the same rows; and by status and day (docs/rules.md, section 9)."""
 
 from sinks.clickhouse.rollup import Branch, Rollup
 
@@ -61,6 +61,37 @@ def _rollup(name: str, seconds: int) -> Rollup:
     return Rollup(name, f"rollup_{name}", _DEFAULTS, branches)
 
 
+STATUS_MEASURES = ("conversions", "credit_weight", "value", "payout", "flagged")
+_STATUS_DEFAULTS = {
+    **dict.fromkeys(("basis", "status"), _EMPTY),
+    **{name: sql for name, sql in _DEFAULTS.items() if name not in (*MEASURES, "visitors")},
+    **dict.fromkeys(STATUS_MEASURES, "toInt64(0)"),
+}
+_OF_STATUS = {measure: f"sum(sign * ifNull({measure}, 0))" for measure in ("value", "payout")}
+
+
+def _by_status() -> Rollup:
+    """Return the rollup of conversions by status and day: the day of the conversion, of its approval, or of the touch that earned it."""
+
+    def branch(basis: str, kind: str, time: str, more: dict[str, str], condition: str = "1") -> Branch:
+        bucket = f"toDateTime(intDiv(toUnixTimestamp64Milli({time}), 86400000) * 86400, 'UTC')"
+        dimensions = {name: name for name in (*DIMENSIONS, "currency", "status")}
+        model = _MODEL if kind == "credit" else {}
+        measures = {"basis": f"toLowCardinality('{basis}')", **_OF_STATUS, **more}
+        return Branch((kind,), {"bucket": bucket, **dimensions, **model}, measures, condition)
+
+    counted = {"conversions": "sum(toInt64(sign))", "flagged": "sumIf(toInt64(sign), flag != '')"}
+    credited = {"credit_weight": "sum(sign * weight)"}
+    branches = (
+        branch("conversion", "count", "occurred_at", counted),
+        branch("approval", "count", "approved_at", counted, "approved_at > toDateTime64(0, 3, 'UTC')"),
+        branch("click", "credit", "touch_at", credited, "channel != 'unattributed'"),
+    )
+    return Rollup("status", "rollup_status", _STATUS_DEFAULTS, branches)
+
+
 MINUTE, HOUR, DAY = _rollup("minute", 60), _rollup("hour", 3_600), _rollup("day", 86_400)
-COARSE = (HOUR, DAY)
+STATUS = _by_status()
+GRAINS = (MINUTE, HOUR, DAY)
+COARSE = (HOUR, DAY, STATUS)
 ROLLUPS = (MINUTE, *COARSE)

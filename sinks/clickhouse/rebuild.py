@@ -42,11 +42,12 @@ def create(
     limit: int = LIMIT,
     progress: Progress = lambda rows: None,
 ) -> int:
-    """Make the rollup's table, as that of ``like``, if there is none; derive all that it lacks, and return the records derived.
+    """Make the rollup's table, as that of ``like`` (itself: it is there), if there is none; derive all that it lacks, and return the records derived.
 
     Interrupted, it goes on where it was when it is called again.
     """
-    journal.connection.execute(f"CREATE TABLE IF NOT EXISTS {rollup.table} AS {like.table}")
+    if like is not rollup:
+        journal.connection.execute(f"CREATE TABLE IF NOT EXISTS {rollup.table} AS {like.table}")
     return _fill(journal, rollup, limit, progress)
 
 
@@ -90,7 +91,10 @@ def restate_version(journal: Journal, rollup: Rollup, model: str, version: int, 
     )
     if fences:
         credits = tuple(
-            replace(branch, condition=f"model = {literal(model)} AND model_version = {version}")
+            replace(
+                branch,
+                condition=f"{branch.condition} AND model = {literal(model)} AND model_version = {version}",
+            )
             for branch in rollup.branches
             if branch.kinds == ("credit",)
         )

@@ -291,6 +291,61 @@ GROUP BY ALL"""
     return View("time_to_convert", "How long it takes from the last click to the conversion.", sql, described)
 
 
+STATUS_DAYS = {
+    "conversion": (
+        "Day of the conversion, UTC",
+        "Conversions by status and day of the conversion, as they are counted.",
+    ),
+    "approval": (
+        "Day on which it was approved, or was the last time, UTC",
+        "Conversions that were ever approved by status now and day of approval, as they are counted.",
+    ),
+    "click": (
+        "Day of the click (under models that look at others: touch) that earned the credit, UTC",
+        "Conversions by status and day of the click that earned them. What no click earned is not here.",
+    ),
+}
+"""What each basis calls a day, and what its view answers."""
+
+
+def _by_status(basis: str) -> View:
+    day, comment = STATUS_DAYS[basis]
+    credited = basis == "click"
+    keys = (*(("model",) if credited else ()), "day", "campaign", "affiliate", "offer", "channel", "currency")
+    cut = ", ".join(f"r.{key} AS {key}" for key in (*keys, "status") if key != "day")
+    conversions = "sum(r.credit_weight) / 1e9" if credited else "sum(r.conversions)"
+    measures = {
+        "conversions": "Conversions credited; parts where a model shares"
+        if credited
+        else "Conversions counted",
+        "value": "Recognised value credited: 0 unless pending or approved"
+        if credited
+        else "Value as reported, whatever the status",
+        "payout": "Recognised payout credited: 0 unless pending or approved"
+        if credited
+        else "Payout as reported, whatever the status",
+        **(
+            {}
+            if credited
+            else {"flagged": "Those that came to their status in a way that is flagged (see conversions)"}
+        ),
+    }
+    flagged = "" if credited else ", sum(r.flagged) AS flagged"
+    valid = f"\n    AND {in_force('r', _DATABASE)}" if credited else ""
+    sql = f"""SELECT toDate(r.bucket) AS day, {cut},
+    {conversions} AS conversions, {decimal("sum(r.value)")} AS value, {decimal("sum(r.payout)")} AS payout{flagged}
+FROM ${{database}}.rollup_status AS r
+WHERE r._source = '' AND r.basis = {literal(basis)}{valid}
+GROUP BY ALL
+HAVING conversions != 0 OR value != 0 OR payout != 0"""
+    described = {
+        **{key: KEYS[key] for key in keys},
+        "day": day,
+        "status": "pending, approved, rejected or reversed",
+    }
+    return View(f"status_by_{basis}", comment, sql, {**described, **measures})
+
+
 VIEWS = (
     _live(),
     _daily("funnel_daily", ("day",), COUNTED, "The funnel by day, as it is counted, with costs.", True),
@@ -319,6 +374,7 @@ VIEWS = (
     _cohorts(),
     _time_to_convert(),
     _rolling(),
+    *map(_by_status, STATUS_DAYS),
 )
 DESCRIBED = {
     "leads": (
@@ -338,6 +394,8 @@ DESCRIBED = {
             "recognised_value": "Micros; 0 unless pending or approved",
             "recognised_payout": "Micros; 0 unless pending or approved",
             "revision": "Events of the transaction so far",
+            "approved_at": "Since when it is approved, or was the last time; NULL if never, or counted before that was kept",
+            "flag": "What is wrong with the last change of status or amount; empty if nothing is",
         },
     ),
 }

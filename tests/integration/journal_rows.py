@@ -25,7 +25,8 @@ TYPES: dict[str, Any] = {
     "touch_hi": pl.UInt64,
     "touch_lo": pl.UInt64,
     **dict.fromkeys(
-        ("occurred_at", "status_at", "touch_at", "value", "payout", "weight", "first_offset"), pl.Int64
+        ("occurred_at", "status_at", "approved_at", "touch_at", "value", "payout", "weight", "first_offset"),
+        pl.Int64,
     ),
     **dict.fromkeys(("revision", "received", "journaled", "duplicates", "rejects"), pl.UInt32),
     **dict.fromkeys(("bot", "moved"), pl.UInt8),

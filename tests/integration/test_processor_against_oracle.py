@@ -186,7 +186,7 @@ def assert_agrees(model: Rows, expected: Result) -> None:
             int(credit.touch_id.replace("-", ""), 16),
         )
         for measure in ("weight", "value", "payout"):
-            wanted[(*key, *credit[10:], measure)] += getattr(credit, measure)
+            wanted[(*key, *credit[10:17], measure)] += getattr(credit, measure)
     assert {key: value for key, value in credits.items() if value} == {
         key: value for key, value in wanted.items() if value
     }

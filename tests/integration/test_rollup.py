@@ -15,7 +15,7 @@ from deploy.rollups import rebuild_now
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import NotOwner, Unavailable
-from sinks.clickhouse.grains import DAY, DIMENSIONS, HOUR, MEASURES, MINUTE, ROLLUPS
+from sinks.clickhouse.grains import DAY, DIMENSIONS, GRAINS, HOUR, MEASURES, MINUTE
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rebuild import create, missing_rows, rebuild
 from sinks.clickhouse.rollup import _SETTINGS, Rollup, derive, rollup_fences, statement, waiting
@@ -83,7 +83,7 @@ def mixed(flushes: Flushes) -> list[dict[str, Any]]:
 
 
 SECONDS = {MINUTE.name: 60, HOUR.name: 3_600, DAY.name: 86_400}
-by_grain = pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
+by_grain = pytest.mark.parametrize("rollup", GRAINS, ids=lambda rollup: rollup.name)
 
 
 def expected(rows: list[dict[str, Any]], seconds: int = 60) -> Totals:
@@ -165,7 +165,7 @@ class TestDerive:
         derive_all(journal, HOUR)
         land(flushes)
         derive_all(journal)
-        fences = [rollup_fences(journal.connection, rollup, SOURCES) for rollup in ROLLUPS]
+        fences = [rollup_fences(journal.connection, rollup, SOURCES) for rollup in GRAINS]
         assert fences == [flushes.offsets, first, dict.fromkeys(SOURCES, -1)]
         derive_all(journal, HOUR)
         derive_all(journal, DAY)

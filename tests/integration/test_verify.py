@@ -242,6 +242,14 @@ TAMPERED = {
         lambda rows: [[*row[:-1], row[-1] + 3 * (0 < row[-1] <= 4)] for row in rows],
         {"day rollup: unique visitors by group"},
     ),
+    "a reversal too many": Tampering(
+        "sum(flagged) FROM rollup_status", with_first(13, add(1)), {"status rollup: groups"}
+    ),
+    "the status rollup lags": Tampering(
+        "max(_fence) FROM rollup_status WHERE source",
+        lambda rows: [[row[0], 0] for row in rows],
+        {"status rollup: sources derived to the end"},
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from schemas.ids import mint
 from schemas.metrics import WorkerMetrics
 from sinks.clickhouse.client import Connection
-from sinks.clickhouse.grains import ROLLUPS
+from sinks.clickhouse.grains import GRAINS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rollup import Rollup, derive
 from streams.assignment import Assignment
@@ -152,7 +152,7 @@ def test_a_worker_tells_gaps_and_overlaps_since_it_took_over(journal: Journal, f
     assert told == [[2, 0], [2, 0], [2, 1]]
 
 
-@pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
+@pytest.mark.parametrize("rollup", GRAINS, ids=lambda rollup: rollup.name)
 def test_rollups(journal: Journal, flushes: Flushes, rollup: Rollup) -> None:
     route = mint()[:4]
     land(journal, flushes, *(flushes.touch("click") for _ in range(3)), flushes.touch("impression"))
