@@ -31,7 +31,8 @@ def missing_credits(
     """
     state = PartitionState({}, (model,), links=Links(person_limit))
     states = {part: state}
-    put_touches(states, history.touches({part: ALL}, parts, counts(state.models, "impression")))
+    for touches in history.touches({part: ALL}, parts, counts(state.models, "impression")):
+        put_touches(states, touches)
     restore_links(states, history.links([part], parts))
     requests, in_force = history.requests({part: ALL}, parts)
     put_requests(states, requests, in_force)

@@ -1,10 +1,12 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from tenacity import Retrying
 
@@ -15,6 +17,7 @@ from streams.crediting import requests_of, watch_visitors
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
 from streams.state.requests import RequestKey
+from streams.state.touches import DIMENSIONS, touch_columns
 from streams.steps.count import StatusEvent
 
 _TRANSACTION = (
@@ -107,8 +110,18 @@ class Cold(NamedTuple):
 
 def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
     """Put touches among those that their partition remembers. One that is there twice counts once."""
-    for (number,), part in frame.partition_by("_partition", as_dict=True, maintain_order=True).items():
-        states[int(number)].touches.add(part)
+    columns = touch_columns(frame)
+    for number, rows in rows_by_partition(frame):
+        states[number].touches.put(
+            {name: values[rows] for name, values in columns.items()}, frame.select(DIMENSIONS)[rows]
+        )
+
+
+def rows_by_partition(frame: pl.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each partition number of a frame with its rows."""
+    numbers = frame["_partition"].to_numpy()
+    for number in np.unique(numbers).tolist():
+        yield number, np.flatnonzero(numbers == number)
 
 
 def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:

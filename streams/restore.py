@@ -3,14 +3,17 @@
 Chosen by route and not by source, so that it also works when partitions were added or the cluster was replaced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import polars as pl
 
 from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
-from streams.cold import put_requests, put_touches, put_transactions
+from streams.ahead import ahead
+from streams.cold import put_requests, put_touches, put_transactions, rows_by_partition
 from streams.linking import restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
@@ -37,15 +40,33 @@ def restore(
         states[number].cold_floor = floor if colder else None
     for state in states.values():
         state.links.complete = False
+    for put in ahead(_pieces(states, history, settings, Places(newest, floors, partitions))):
+        put()
+    return states
+
+
+class Places(NamedTuple):
+    """Newest record times, the partition numbers that have any with the time after which they are restored, and how many partitions there are."""
+
+    newest: Newest
+    floors: Mapping[int, int]
+    partitions: int
+
+
+def _pieces(
+    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
+) -> Iterator[Callable[[], None]]:
+    """Read what is to be restored, a piece at a time; yield what puts it into the states. Requests need the touches that they name."""
+    newest, floors, partitions = places
     for topic in IDENTIFIED_TOPICS:
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
-            _put_ids(states, topic, history.ids(KIND_OF_TOPIC[topic], seen, partitions))
-    impressions = counts(settings.models, "impression")
-    put_touches(states, history.touches(floors, partitions, impressions))
-    restore_links(states, history.links(numbers, partitions))
-    put_transactions(states, history.transactions(floors, partitions))
-    put_requests(states, *history.requests(floors, partitions))
-    return states
+            for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
+                yield partial(_put_ids, states, topic, ids)
+    for touches in history.touches(floors, partitions, counts(settings.models, "impression")):
+        yield partial(put_touches, states, touches)
+    yield partial(restore_links, states, history.links(list(states), partitions))
+    yield partial(put_transactions, states, history.transactions(floors, partitions))
+    yield partial(put_requests, states, *history.requests(floors, partitions))
 
 
 def _hot(states: dict[int, PartitionState], newest: Newest, settings: WorkerSettings) -> dict[int, int]:
@@ -63,8 +84,7 @@ def _seen(kind: str, newest: Newest, settings: WorkerSettings) -> dict[int, int]
 
 
 def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame) -> None:
-    for (number,), part in frame.partition_by("_partition", as_dict=True, maintain_order=True).items():
-        keys = id_hashes(part["event_hi"].to_numpy(), part["event_lo"].to_numpy())
-        states[int(number)].ids[topic].check(
-            keys, part["_record_time"].to_numpy(), part["content"].to_numpy()
-        )
+    keys = id_hashes(frame["event_hi"].to_numpy(), frame["event_lo"].to_numpy())
+    times, contents = frame["_record_time"].to_numpy(), frame["content"].to_numpy()
+    for number, rows in rows_by_partition(frame):
+        states[number].ids[topic].check(keys[rows], times[rows], contents[rows])

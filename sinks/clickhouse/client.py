@@ -81,20 +81,34 @@ class Connection:
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Settings | None = None
     ) -> pl.DataFrame:
         """Return the rows of a query as a frame: numbers and strings without a Python object per value."""
-        blocks: list[FrameBlock] = []
+        return joined(list(self._blocks(sql, parameters, settings)))
+
+    def query_frames(self, sql: str, settings: Settings | None = None) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a query as a frame per block, as they arrive; a LowCardinality is an Enum of its own in each.
+
+        Until the last one is there the connection serves nothing else; one that is not read to its end is closed.
+        """
+        for block in self._blocks(sql, None, settings, coded=True):
+            if block.num_rows:
+                yield pl.DataFrame(block.columns)
+
+    def _blocks(
+        self, sql: str, parameters: Mapping[str, Any] | None, settings: Settings | None, coded: bool = False
+    ) -> Iterator[FrameBlock]:
         with self._failing(), self._client.disconnect_on_error(sql, dict(settings or {})):
             connection = self._client.connection
             if parameters:
                 sql = self._client.substitute_params(sql, dict(parameters), connection.context)
             connection.send_query(sql)
             connection.send_external_tables(None)
-            with _reading_frames(connection):
-                blocks = [
-                    packet.block
-                    for packet in self._client.packet_generator()
-                    if packet.type == ServerPacketTypes.DATA
-                ]
-        return joined(blocks)
+            try:
+                with _reading_frames(connection, coded):
+                    for packet in self._client.packet_generator():
+                        if packet.type == ServerPacketTypes.DATA:
+                            yield packet.block
+            except GeneratorExit:
+                self._client.disconnect()
+                raise
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Insert a few rows of Python values."""
@@ -164,13 +178,13 @@ def connect(settings: ClickHouseSettings) -> Connection:
 
 
 @contextmanager
-def _reading_frames(connection: Any) -> Iterator[None]:
+def _reading_frames(connection: Any, coded: bool) -> Iterator[None]:
     """Let the driver read results by `read_block`."""
     stream = connection.block_in
 
     def read(use_numpy: bool | None = None) -> FrameBlock:
         BlockInfo().read(stream.fin)
-        return read_block(stream.fin)
+        return read_block(stream.fin, coded)
 
     stream.read = read
     try:

@@ -5,7 +5,7 @@ partitions were added or the cluster was replaced. Times are ms; a frame has the
 (``event_hi``, ``event_lo``) for UUIDs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -21,12 +21,12 @@ Floors = Mapping[int, int]
 _HOUR = 3_600_000
 _RECORDS = ("impression", "click", "lead", "conversion", "request", "postback", "link")
 _TOUCH = (
-    "toString(j.kind) AS kind, route, _record_time, event_id, occurred_at, visitor_id, click_id, lead_id, campaign, affiliate, offer, "
-    "channel, country, device, bot, '' AS origin"
+    "toLowCardinality(toString(j.kind)) AS kind, route, _record_time, event_id, occurred_at, visitor_id, click_id, lead_id, "
+    "campaign, affiliate, offer, channel, country, device, bot, '' AS origin"
 )
 _SENT_ON = (
-    "toString(touch_kind) AS kind, route, _record_time, touch_id AS event_id, occurred_at, visitor_id, '' AS click_id, '' AS lead_id, campaign, "
-    "affiliate, offer, channel, country, device, bot, j.origin AS origin"
+    "toLowCardinality(toString(touch_kind)) AS kind, route, _record_time, touch_id AS event_id, occurred_at, visitor_id, '' AS click_id, "
+    "'' AS lead_id, campaign, affiliate, offer, channel, country, device, bot, j.origin AS origin"
 )
 _CONVERSION = (
     "route, _record_time, partner, transaction_id, content, event_id, judged, status_at, status, occurred_at, value, payout, currency, click_id, "
@@ -43,12 +43,10 @@ _CREDIT = (
 )
 _LARGE = {"max_query_size": 1 << 26, "max_ast_elements": 1_000_000, "max_expanded_ast_elements": 10_000_000}
 # Each block takes a while per column, however few rows it has; and grouping in two levels answers in some hundred blocks.
-_FEW_BLOCKS = {
-    "max_block_size": 1 << 20,
-    "preferred_block_size_bytes": 0,
-    "group_by_two_level_threshold": 0,
-    "group_by_two_level_threshold_bytes": 0,
-}
+_LARGE_BLOCKS = {"max_block_size": 1 << 20, "preferred_block_size_bytes": 0}
+_ONE_LEVEL = {"group_by_two_level_threshold": 0, "group_by_two_level_threshold_bytes": 0}
+# Of results that are used a block at a time, while the next one is made.
+_BLOCKS = {"max_block_size": 1 << 17, "preferred_block_size_bytes": 0}
 
 
 class History:
@@ -84,23 +82,18 @@ class History:
             )
         )
 
-    def ids(self, kind: str, floors: Floors, partitions: int) -> pl.DataFrame:
-        """Return event halves, content, record time and partition of each row of ``kind`` after the floors, in order of record time."""
+    def ids(self, kind: str, floors: Floors, partitions: int) -> Iterator[pl.DataFrame]:
+        """Yield event halves, content, record time and partition of each row of ``kind`` after the floors, in no order."""
         where = f"j.kind = {literal(kind)} AND {_after(floors, partitions)}"
-        frame = self._frame("event_id, content, _record_time", partitions, where)
-        return frame.sort("_partition", "_record_time", maintain_order=True)
+        return self._frames("event_id, content, _record_time", partitions, where)
 
-    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> pl.DataFrame:
-        """Return clicks and leads after the floors, with ``impressions`` these too, in order of record time."""
+    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> Iterator[pl.DataFrame]:
+        """Yield clicks and leads after the floors, with ``impressions`` these too, in no order."""
         kinds = literals(("impression", "click", "lead")[not impressions :])
-        where = f"j.kind IN {kinds} AND {_after(floors, partitions)}"
-        frame = self._frame(_TOUCH, partitions, where)
-        moved = where.replace(
-            f"j.kind IN {kinds}", f"j.kind = 'link' AND purpose = 'touch' AND touch_kind IN {kinds}"
-        )
-        return pl.concat((frame, self._frame(_SENT_ON, partitions, moved))).sort(
-            "_partition", "_record_time", maintain_order=True
-        )
+        after = _after(floors, partitions)
+        yield from self._frames(_TOUCH, partitions, f"j.kind IN {kinds} AND {after}")
+        moved = f"j.kind = 'link' AND purpose = 'touch' AND touch_kind IN {kinds} AND {after}"
+        yield from self._frames(_SENT_ON, partitions, moved)
 
     def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
         """Return who belongs to whom on the partitions: pairs (``visitor_id``, ``winner``) in the order in which they were taken, then whose touches
@@ -164,10 +157,17 @@ class History:
         return requests, self._frame(_CREDIT, partitions, in_force)
 
     def _frame(self, columns: str, partitions: int, where: str) -> pl.DataFrame:
-        sql = (
-            f"SELECT {columns}, toUInt16({_number(partitions)}) AS _partition FROM {TABLE} AS j WHERE {where}"
+        return self._connection.query_frame(
+            _select(columns, partitions, where), settings=_LARGE | _ONE_LEVEL | _LARGE_BLOCKS
         )
-        return self._connection.query_frame(sql, settings=_LARGE | _FEW_BLOCKS)
+
+    def _frames(self, columns: str, partitions: int, where: str) -> Iterator[pl.DataFrame]:
+        sql = _select(columns, partitions, where)
+        return self._connection.query_frames(sql, _LARGE | _BLOCKS)
+
+
+def _select(columns: str, partitions: int, where: str) -> str:
+    return f"SELECT {columns}, toUInt16({_number(partitions)}) AS _partition FROM {TABLE} AS j WHERE {where}"
 
 
 def _number(partitions: int) -> str:

@@ -33,17 +33,18 @@ class FrameBlock:
     columns: list[pl.Series] = field(default_factory=list)
 
 
-def read_block(stream: Stream) -> FrameBlock:
+def read_block(stream: Stream, coded: bool = False) -> FrameBlock:
     """Read a block after its block info. Raises UnpackableType at a column that has no place in a frame.
 
-    A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``.
+    A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``. ``coded``: a LowCardinality becomes
+    an Enum of the keys that the block has, else strings.
     """
     count, rows = _varint(stream), _varint(stream)
     block = FrameBlock(rows, [])
     for _ in range(count):
         column = Column(_text(stream), _text(stream))
         block.columns_with_types.append((column.name, column.type))
-        block.columns += _values(stream, column, rows)
+        block.columns += _values(stream, column, rows, coded)
     return block
 
 
@@ -57,7 +58,7 @@ def joined(blocks: Sequence[FrameBlock]) -> pl.DataFrame:
     )
 
 
-def _values(stream: Stream, column: Column, rows: int) -> list[pl.Series]:
+def _values(stream: Stream, column: Column, rows: int, coded: bool) -> list[pl.Series]:
     form, name = column.form, column.name
     if form is Form.NUMBER:
         return [_numbers(stream, name, column.number, rows)]
@@ -66,7 +67,7 @@ def _values(stream: Stream, column: Column, rows: int) -> list[pl.Series]:
     if form is Form.STRING:
         return [_strings(stream, name, rows)]
     if form is Form.DICTIONARY:
-        return [_dictionary(stream, name, rows)]
+        return [_dictionary(stream, name, rows, coded)]
     if form is Form.UUID:
         halves = np.frombuffer(stream.read(16 * rows), dtype=np.uint64).reshape(rows, 2)
         return [pl.Series(half, halves[:, place]) for place, half in enumerate(column.inputs)]
@@ -108,7 +109,7 @@ def _as_text(name: str, array: pa.Array) -> pl.Series:
         return values
 
 
-def _dictionary(stream: Stream, name: str, rows: int) -> pl.Series:
+def _dictionary(stream: Stream, name: str, rows: int, coded: bool) -> pl.Series:
     if not rows:
         return pl.Series(name, dtype=pl.String)
     stream.read(8)
@@ -117,7 +118,10 @@ def _dictionary(stream: Stream, name: str, rows: int) -> pl.Series:
     count = int.from_bytes(stream.read(8), "little")
     kind = (np.uint8, np.uint16, np.uint32, np.uint64)[flags & 0xFF]
     codes = np.frombuffer(stream.read(np.dtype(kind).itemsize * count), dtype=kind)
-    return keys.gather(pl.Series(codes, dtype=pl.UInt32 if kind is not np.uint64 else pl.UInt64))
+    places = pl.Series(name, codes, dtype=pl.UInt32 if kind is not np.uint64 else pl.UInt64)
+    if coded and keys.dtype == pl.String:
+        return places.cast(pl.UInt32).cat.to(pl.Enum(keys))
+    return keys.gather(places)
 
 
 def _varint(stream: Stream) -> int:

@@ -19,7 +19,14 @@ class Interned:
     _series: pl.Series = field(default_factory=lambda: pl.Series([""]))
 
     def codes(self, column: pl.Series) -> I32:
-        """Return one number per string; new strings get new numbers."""
+        """Return one number per string (or value of an Enum); new strings get new numbers."""
+        if isinstance(column.dtype, pl.Enum):
+            codes: npt.NDArray[np.integer] = column.to_physical().to_numpy()
+            used = np.unique(codes)
+            numbers: I32 = np.zeros(int(used[-1]) + 1 if len(used) else 1, dtype=np.int32)
+            numbers[used] = self.of(column.dtype.categories.gather(used).to_list())
+            found: I32 = numbers[codes]
+            return found
         encoded = column.to_arrow().dictionary_encode()
         if hasattr(encoded, "combine_chunks"):
             encoded = encoded.combine_chunks()

@@ -14,6 +14,7 @@ from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
 from streams.state.hashing import string_hashes
 from streams.state.interned import Interned
+from streams.steps.columns import string_bytes
 from streams.steps.models import Journeys
 
 U32 = npt.NDArray[np.uint32]
@@ -53,9 +54,8 @@ _FIXED: dict[str, Any] = {
 
 def route_codes(routes: pl.Series) -> npt.NDArray[np.uint32]:
     """Return 4-character routes as 32-bit numbers."""
-    if not len(routes):
-        return np.empty(0, dtype=np.uint32)
-    return np.frombuffer("".join(routes.to_list()).encode("ascii"), dtype="<u4")
+    _, data = string_bytes(routes)
+    return data[: 4 * len(routes)].view("<u4")
 
 
 def route_code(route: str) -> int:
@@ -83,6 +83,32 @@ def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
     return np.where(origins == 0, visitors, origins)
 
 
+def touch_columns(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of touches (`NEEDED`; times in ms) as they are remembered, but for their dimensions.
+
+    The click id of a lead is not its own and leads nowhere.
+    """
+    kind = frame["kind"].cast(KINDS).to_physical().to_numpy()
+    visitors = string_hashes(frame["visitor_id"])
+    ids = {name: np.zeros(frame.height, dtype=np.uint64) for name in ("click", "lead")}
+    for place, name in enumerate(ids):
+        own = np.flatnonzero(kind == place)
+        if len(own):
+            ids[name][own] = string_hashes(frame[f"{name}_id"].gather(own))
+    return {
+        "visitor": visitors,
+        **ids,
+        "origin": _origins(frame, visitors),
+        "route": route_codes(frame["route"]),
+        "occurred_at": frame["occurred_at"].to_numpy(),
+        "record_time": frame["_record_time"].to_numpy(),
+        "event_hi": frame["event_hi"].to_numpy(),
+        "event_lo": frame["event_lo"].to_numpy(),
+        "kind": kind,
+        "bot": frame["bot"].to_numpy(),
+    }
+
+
 @dataclass(slots=True)
 class Touches:
     """Clicks, leads and impressions of one partition."""
@@ -103,27 +129,15 @@ class Touches:
 
         The click id of a lead is not its own and is not indexed. A touch with an ``origin`` happened to that visitor and was sent on.
         """
-        kind = frame["kind"].cast(KINDS).to_physical().to_numpy()
-        hashes = {"visitor": string_hashes(frame["visitor_id"])}
-        for place, name in enumerate(("click", "lead")):
-            own = kind == place
-            if own.any():
-                hashes[name] = np.where(own, string_hashes(frame[f"{name}_id"]), np.uint64(0))
-        none = np.zeros(frame.height, dtype=np.uint64)
-        added: dict[str, npt.NDArray[Any]] = {
-            **{name: hashes.get(name, none) for name in ("visitor", "click", "lead")},
-            "origin": _origins(frame, hashes["visitor"]),
-            "route": route_codes(frame["route"]),
-            "occurred_at": frame["occurred_at"].to_numpy(),
-            "record_time": frame["_record_time"].to_numpy(),
-            "event_hi": frame["event_hi"].to_numpy(),
-            "event_lo": frame["event_lo"].to_numpy(),
-            "kind": kind,
-            "bot": frame["bot"].to_numpy(),
-            **{name: self.interned.codes(frame[name]) for name in DIMENSIONS},
-        }
-        self._append(added, frame.height)
-        return hashes
+        columns = touch_columns(frame)
+        self.put(columns, frame.select(DIMENSIONS))
+        leading = (name for name in ("visitor", "click", "lead") if name == "visitor" or columns[name].any())
+        return {name: columns[name] for name in leading}
+
+    def put(self, columns: dict[str, npt.NDArray[Any]], dimensions: pl.DataFrame) -> None:
+        """Add touches by what `touch_columns` makes of them, and the texts of their dimensions."""
+        codes = {name: self.interned.codes(dimensions[name]) for name in DIMENSIONS}
+        self._append({**columns, **codes}, dimensions.height)
 
     def _append(self, added: dict[str, npt.NDArray[Any]], count: int) -> None:
         end = self.rows + count

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -56,6 +57,11 @@ def event_ids(frame: pl.DataFrame) -> set[int]:
     return {high << 64 | low for high, low in frame.select("event_hi", "event_lo").iter_rows()}
 
 
+def whole(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The blocks of a result as one frame; each has Enums of its own."""
+    return pl.concat([frame.with_columns(pl.col(pl.Enum).cast(pl.String)) for frame in frames])
+
+
 def ids_of(rows: list[dict[str, Any]]) -> set[int]:
     return {row["event_hi"] << 64 | row["event_lo"] for row in rows}
 
@@ -93,8 +99,8 @@ class TestHotWindow:
         asked = stored.history
         assert asked.newest([0], PARTITIONS) == {}
         assert not asked.holds_older({0: NOW}, PARTITIONS)
-        assert asked.ids("click", {0: 0}, PARTITIONS).height == 0
-        assert asked.touches({0: 0}, PARTITIONS).height == 0
+        assert list(asked.ids("click", {0: 0}, PARTITIONS)) == []
+        assert list(asked.touches({0: 0}, PARTITIONS)) == []
         assert asked.transactions({0: 0}, PARTITIONS).height == 0
         assert [frame.height for frame in asked.requests({0: 0}, PARTITIONS)] == [0, 0]
 
@@ -125,26 +131,24 @@ class TestHotWindow:
     @pytest.mark.parametrize("numbers", [(2,), (0, 1, 2)])
     def test_ids(self, week: Stored, numbers: tuple[int, ...]) -> None:
         floor = NOW - 2 * DAY
-        frame = week.history.ids("impression", dict.fromkeys(numbers, floor), PARTITIONS)
+        frame = whole(week.history.ids("impression", dict.fromkeys(numbers, floor), PARTITIONS))
         rows = week.rows("impression", floor, numbers)
         found = set(frame.select("event_hi", "event_lo", "content", "_record_time", "_partition").iter_rows())
         assert found == {
             (row["event_hi"], row["event_lo"], row["content"], row["_record_time"], number_of(row["route"]))
             for row in rows
         }
-        for _, part in frame.group_by("_partition"):
-            assert part["_record_time"].is_sorted()
 
     def test_each_partition_goes_by_its_own_floor(self, week: Stored) -> None:
         floors = {0: NOW - 5 * DAY, 1: NOW - DAY, 2: NOW + DAY}
         rows = [row for number, floor in floors.items() for row in week.rows("click", floor, (number,))]
-        assert event_ids(week.history.ids("click", floors, PARTITIONS)) == ids_of(rows)
+        assert event_ids(whole(week.history.ids("click", floors, PARTITIONS))) == ids_of(rows)
         assert week.history.holds_older(floors, PARTITIONS)
         assert not week.history.holds_older({**dict.fromkeys(range(3), 0), 1: 1}, PARTITIONS)
 
     def test_touches(self, week: Stored) -> None:
         floor = NOW - 3 * DAY
-        frame = week.history.touches({0: floor, 2: floor}, PARTITIONS)
+        frame = whole(week.history.touches({0: floor, 2: floor}, PARTITIONS))
         rows = week.rows("click", floor, (0, 2)) + week.rows("lead", floor, (0, 2))
         assert event_ids(frame) == ids_of(rows)
         by_id = {row["event_hi"]: row for row in rows}
@@ -156,7 +160,7 @@ class TestHotWindow:
             }
 
     def test_touches_with_impressions(self, week: Stored) -> None:
-        frame = week.history.touches({0: NOW - DAY}, PARTITIONS, impressions=True)
+        frame = whole(week.history.touches({0: NOW - DAY}, PARTITIONS, impressions=True))
         assert set(frame["kind"]) == {"impression", "click", "lead"}
 
     def test_transactions_come_whole(self, stored: Stored) -> None:
@@ -214,7 +218,7 @@ class TestLinks:
         pairs = links.filter(pl.col("origin") == "").select("visitor_id", "winner").rows()
         assert pairs == [(big, other), (big, small), (big, "")]
         assert links.filter(pl.col("origin") != "").select("visitor_id", "origin").rows() == [(small, big)]
-        touches = stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS)
+        touches = whole(stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS))
         cold = stored.history.cold_touches_on(["aaaa"], PARTITIONS)
         for frame in (touches, cold):
             assert frame.select("kind", "visitor_id", "origin", "event_lo").rows() == [
@@ -309,4 +313,4 @@ class TestCold:
         monkeypatch.setattr(history, "_LARGE", {**history._LARGE, "max_rows_to_read": 50_000})
         assert stored.history.cold_touches_on(["zzzz"], PARTITIONS).height == 1
         with pytest.raises(Refused, match="Limit for rows"):
-            stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS)
+            list(stored.history.touches(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS))

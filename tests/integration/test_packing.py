@@ -174,6 +174,26 @@ class TestRoundTrip:
         back = through(table, frame)
         assert back.select(frame.columns).equals(frame)
 
+    def test_blocks_one_by_one(self, table: Connection) -> None:
+        """Each has its own keys of a LowCardinality; a connection that is not read to its end serves the next query all the same."""
+        frame = pl.DataFrame({"n": range(200_000)}, schema_overrides={"n": pl.UInt64}).with_columns(
+            word=pl.when(pl.col("n") % 3 == 0)
+            .then(pl.lit(""))
+            .otherwise((pl.col("n") // 50_000).cast(pl.String))
+        )
+        through(table, frame)
+        asked = "SELECT n, word FROM packed ORDER BY n"
+        few = {"max_block_size": 10_000}
+        blocks = list(table.query_frames(asked, few))
+        assert len(blocks) > 5
+        assert all(isinstance(block["word"].dtype, pl.Enum) for block in blocks)
+        assert pl.concat([block.cast({"word": pl.String}) for block in blocks]).equals(frame)
+        assert list(table.query_frames(f"{asked} LIMIT 0")) == []
+        coming = table.query_frames(asked, few)
+        next(coming)
+        coming.close()  # type: ignore[attr-defined]
+        assert table.query("SELECT count() FROM packed") == [(200_000,)]
+
     def test_no_rows_back(self, table: Connection) -> None:
         frame = table.query_frame("SELECT n, some_id, word, text, money FROM packed WHERE n > 1000000000")
         assert frame.schema == pl.Schema(

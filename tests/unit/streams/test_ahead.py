@@ -1,0 +1,46 @@
+"""Making the next item while this one is used."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from streams.ahead import ahead
+
+
+def test_everything_comes_in_its_order() -> None:
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert list(ahead(iter([]))) == []
+
+
+def test_the_next_one_is_made_while_this_one_is_used() -> None:
+    making = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        making.set()
+        yield 2
+
+    coming = ahead(items())
+    assert next(coming) == 1
+    assert making.wait(60)
+    assert list(coming) == [2]
+
+
+def test_what_making_one_raises_comes_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("no second")
+
+    coming = ahead(items())
+    assert next(coming) == 1
+    with pytest.raises(ValueError, match="no second"):
+        next(coming)
+
+
+def test_who_stops_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    coming = ahead(iter(range(10)))
+    next(coming)
+    coming.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) <= before
