@@ -9,7 +9,7 @@ What a real server does between two packets happens here at one point, so every 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -275,16 +275,13 @@ class HistoryModel:
     def holds_older(self, floors: Floors, partitions: int) -> bool:
         return not self._of(history._RECORDS, list(floors), partitions).filter(~_after(floors)).is_empty()
 
-    def ids(self, kind: str, floors: Floors, partitions: int) -> pl.DataFrame:
+    def ids(self, kind: str, floors: Floors, partitions: int) -> Iterator[pl.DataFrame]:
         rows = self._of((kind,), list(floors), partitions).filter(_after(floors))
-        return _chosen(rows, "event_id, content, _record_time").sort(
-            "_partition", "_record_time", maintain_order=True
-        )
+        yield _chosen(rows, "event_id, content, _record_time").reverse()
 
-    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> pl.DataFrame:
+    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> Iterator[pl.DataFrame]:
         kinds = ("impression", "click", "lead")[not impressions :]
-        rows = self._touches(kinds, list(floors), partitions).filter(_after(floors))
-        return rows.sort("_partition", "_record_time", maintain_order=True)
+        yield self._touches(kinds, list(floors), partitions).filter(_after(floors)).reverse()
 
     def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
         rows = self._of(("link",), numbers, partitions).sort("_ingested_at", "_source", "_offset")
