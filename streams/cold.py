@@ -1,7 +1,7 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
@@ -33,6 +33,9 @@ _TRANSACTION = (
     *EVENT_COLUMNS,
 )
 
+
+_KEY = {"_partition": pl.UInt16, **dict.fromkeys(("partner", "transaction_id", "route", "person"), pl.String)}
+_MODEL = {"model": pl.String, "model_version": pl.UInt16}
 
 AHEAD_MS = 3_600_000
 """How far a record's occurred_at may lie after its record time: what a cold request may be concerned by is older than the floor and this."""
@@ -127,7 +130,7 @@ def rows_by_partition(frame: pl.DataFrame) -> Iterator[tuple[int, npt.NDArray[np
 def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
     """Put journaled conversions back among the transactions."""
     # A loop over rows: conversions are few.
-    for row in frame.select(_TRANSACTION).iter_rows():
+    for row in frame.select(_TRANSACTION).rows():
         number, record_time, partner, transaction_id, content, high, low, judged = row[:8]
         event = StatusEvent(row[8], (high << 64) | low, *row[9:])
         key = partner, transaction_id
@@ -141,7 +144,7 @@ def put_requests(
 
     Their touches have been put back before: they lead to the visitors whose later touches concern the requests.
     """
-    fresh = set()
+    fresh: dict[tuple[int, RequestKey], None] = {}
     keys: dict[int, list[RequestKey]] = {}
     for (number, _, key, request), former in zip(requests_of(requests), _former(requests), strict=True):
         request.former = former
@@ -151,8 +154,8 @@ def put_requests(
             key not in held.by_key or (number, key) in fresh
         ):
             held.put(key, request)
-            fresh.add((number, key))
-    _put_credits(states, credits_in_force, fresh)
+            fresh[number, key] = None
+    _put_credits(states, credits_in_force, list(fresh))
     for number, ours in keys.items():
         state = states[number]
         unresolved = watch_visitors(state, [key for key in ours if key in state.requests.by_key])
@@ -169,18 +172,18 @@ def _former(requests: pl.DataFrame) -> list[frozenset[int]]:
 
 
 def _put_credits(
-    states: Mapping[int, PartitionState], frame: pl.DataFrame, fresh: set[tuple[int, RequestKey]]
+    states: Mapping[int, PartitionState], frame: pl.DataFrame, fresh: Sequence[tuple[int, RequestKey]]
 ) -> None:
     """Put the credits in force of the requests ``fresh`` back. Those of models that are no longer looked at stay in the journal as they are."""
-    names = ["_partition", "partner", "transaction_id", "route", "person"]
-    for (number,), part in frame.sort(names).partition_by("_partition", as_dict=True).items():
-        state = states[int(number)]
-        models = {model.key for model in state.models}
-        keys = part.select(*names[1:], "model", "model_version").rows()
-        kept = [(number, key[:4]) in fresh and key[4:] in models for key in keys]
-        start = state.requests.credits.add(state.requests.credits.coded(part.filter(pl.Series(kept))))
-        held = [key[:4] for key, keep in zip(keys, kept, strict=True) if keep]
-        edges = [place for place in range(len(held)) if place == 0 or held[place] != held[place - 1]]
-        for first, end in pairwise([*edges, len(held)]):
-            request = state.requests.by_key[held[first]]
+    keys = pl.DataFrame([(number, *key) for number, key in fresh], schema=_KEY, orient="row")
+    found = frame.join(keys.with_row_index("place"), on=list(_KEY))
+    for number, rows in rows_by_partition(found):
+        state = states[number]
+        models = pl.DataFrame([model.key for model in state.models], schema=_MODEL, orient="row")
+        part = found[rows].join(models, on=list(_MODEL), how="semi").sort("place")
+        start = state.requests.credits.add(state.requests.credits.coded(part))
+        places = part["place"].to_numpy()
+        edges = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
+        for first, end in pairwise([*edges, len(places)]):
+            request = state.requests.by_key[fresh[places[first]][1]]
             request.start, request.end = start + first, start + end
