@@ -33,7 +33,7 @@ async def lead(context: Context, request: Request) -> Response:
     """
     fields = await read_fields(context, request, _names())
     # Before anything is recorded: whoever gets an error sends the form again.
-    template = _target(context, fields)
+    template = _target(context, fields, request.received_at)
     event, is_new = _event(context, request, fields)
     location = _location(template, event, fields) if template else ""
     await deliver(context, event)
@@ -49,10 +49,10 @@ def _names() -> Mapping[str, str]:
     return {**parameters(), **{name: name for name in _OWN}, CLICK_PARAMETER: "click_id"}
 
 
-def _target(context: Context, fields: Mapping[str, str]) -> str:
+def _target(context: Context, fields: Mapping[str, str], now: int) -> str:
     if not fields.keys() & {"link", "to"}:
         return ""
-    return choose_target(fields, context.settings.links, context.settings.link_keys)
+    return choose_target(fields, context.settings.links, context.settings.link_keys, now)
 
 
 def _event(context: Context, request: Request, fields: Mapping[str, str]) -> tuple[Event, bool]:

@@ -2,7 +2,8 @@
 
 The signature of a target is base64url (without padding) of HMAC-SHA256(key, ``"funnel-link-v1\\n" +
 target``). It covers the target alone, so that whoever places the link may add campaign and sub parameters of
-their own.
+their own. Of a link that ends some day it covers that, too: ``"funnel-link-v1\\n" + exp + "\\n" + target``, with ``exp`` in whole seconds since
+1970 UTC. No target has a line feed, so neither text is ever the other one.
 
 A configured target may have macros in its query, ``{click_id}`` or ``{sub1}``, which become what the click has there. Nowhere else: a host that
 senders fill in would be an open redirect.
@@ -43,19 +44,20 @@ _MACRO = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
 
 
-def sign(target: str, key: str) -> str:
-    """Return the signature of ``target`` under ``key``."""
-    digest = hmac.new(key.encode(), (_CONTEXT + target).encode(), hashlib.sha256).digest()
+def sign(target: str, key: str, expires: str = "") -> str:
+    """Return the signature of ``target`` under ``key``; ``expires`` in whole seconds since 1970, empty for a link without an end."""
+    signed = f"{_CONTEXT}{expires}\n{target}" if expires else _CONTEXT + target
+    digest = hmac.new(key.encode(), signed.encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def is_signed(target: str, signature: str, keys: Sequence[str]) -> bool:
-    """Return whether ``signature`` (padded or not) is that of ``target`` under one of ``keys``; compares in
+def is_signed(target: str, signature: str, keys: Sequence[str], expires: str = "") -> bool:
+    """Return whether ``signature`` (padded or not) is that of ``target`` and ``expires`` under one of ``keys``; compares in
     constant time."""
     given = signature.rstrip("=").encode()
     matches = False
     for key in keys:
-        matches |= hmac.compare_digest(sign(target, key).encode(), given)
+        matches |= hmac.compare_digest(sign(target, key, expires).encode(), given)
     return matches
 
 
@@ -100,9 +102,9 @@ def expand(template: str, values: Mapping[str, str]) -> str:
     return _MACRO.sub(lambda macro: quote(values.get(macro[1], ""), safe=""), template)
 
 
-def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequence[str]) -> str:
+def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequence[str], now: int) -> str:
     """Return the target, which may have macros, that the query of a click names by ``link``, or by ``to`` and
-    ``sig``. Raises FieldError."""
+    ``sig`` (and ``exp``, which must not be over at ``now``, ms UTC). Raises FieldError."""
     name, target = query.get("link", ""), query.get("to", "")
     if name and target:
         raise FieldError("link", "names a target beside that of to; send one of them", "target")
@@ -113,8 +115,13 @@ def choose_target(query: Mapping[str, str], links: Mapping[str, str], keys: Sequ
     if not target:
         raise FieldError("to", "is missing: name a target by to and sig, or by link", "missing")
     check_target(target)
-    if not is_signed(target, query.get("sig", ""), keys):
-        raise FieldError("sig", "is not the signature of to", "signature")
+    expires = query.get("exp", "")
+    if expires and not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
+        raise FieldError("exp", "is not a time in whole seconds since 1970", "invalid")
+    if not is_signed(target, query.get("sig", ""), keys, expires):
+        raise FieldError("sig", "is not the signature of to" + (" and exp" if expires else ""), "signature")
+    if expires and now >= int(expires) * 1000:
+        raise FieldError("exp", "is over: the link has expired", "expired")
     return target
 
 

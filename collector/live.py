@@ -50,7 +50,7 @@ async def redirect(context: Context, request: Request) -> Response:
         if "link" in query:
             raise FieldError("link", "stands beside the link in the path; send one of them", "target")
         query["link"] = request.tail
-    chosen = choose_target(query, context.settings.links, context.settings.link_keys)
+    chosen = choose_target(query, context.settings.links, context.settings.link_keys, request.received_at)
     template = with_ad_click_ids(chosen, query)
     # As they are recorded: what does not go into Kafka does not go to the target either.
     known = {name: clean(name, query[name]) for name in macros_of(template) if name in query}

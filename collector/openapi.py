@@ -40,6 +40,11 @@ _SPECIAL: Mapping[str, Json] = {
     },
     "to": {"type": "string", "format": "uri", "maxLength": URL_BYTES, "description": "A target we signed"},
     "sig": _TEXT | {"description": "Its signature"},
+    "exp": {
+        "type": "integer",
+        "minimum": 0,
+        "description": "When the link ends, in seconds since 1970; signed with to",
+    },
     "link": _TEXT | {"description": "Instead of to and sig: a configured target's name"},
     "ip": _TEXT | {"description": "The visitor's; cut to its network"},
     "user_agent": _TEXT,
@@ -81,7 +86,7 @@ def document() -> Json:
 
 def _paths() -> Json:
     queried = [_parameter(name) for name in _live_names()]
-    targets = [_parameter(name) for name in ("to", "sig", "link")]
+    targets = [_parameter(name) for name in ("to", "sig", "exp", "link")]
     click = [_parameter(name) for name in ("click_id", "external_id")]
     link: Json = {"name": "link", "in": "path", "required": True, "schema": _TEXT}
     return {
@@ -127,12 +132,12 @@ def _paths() -> Json:
 
 
 def _live_names() -> list[str]:
-    others = {"to", "sig", "link", "click_id", "external_id"}
+    others = {"to", "sig", "exp", "link", "click_id", "external_id"}
     return sorted(name for name, field in parameters().items() if field not in others)
 
 
 def _lead() -> Json:
-    own = ("click_id", "lead_id", "form", "email", "phone", "value", "currency", "to", "sig", "link")
+    own = ("click_id", "lead_id", "form", "email", "phone", "value", "currency", "to", "sig", "exp", "link")
     fields = {name: _schema(name) for name in (*_live_names(), *own)}
     accepted = _answer(
         "application/json", _EVENT_ID, _object(status=_TEXT, event_id=_UUID, visitor_id=_TEXT, lead_id=_TEXT)

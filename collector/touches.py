@@ -28,6 +28,7 @@ _OTHERS = (
     "consent",
     "to",
     "sig",
+    "exp",
     "link",
 )
 _ALIASES = {"vid": "visitor_id", "visitor": "visitor_id", "ref": "referrer", "url": "landing_url"}

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -288,13 +289,19 @@ def _base(values: dict[str, Any], base: str) -> str:
 @click.argument("target")
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
 @BASE
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), help="After so many days the link leads nowhere any more."
+)
 @click.pass_obj
-def link(values: dict[str, Any], target: str, parameters: tuple[str, ...], base: str) -> None:
+def link(
+    values: dict[str, Any], target: str, parameters: tuple[str, ...], base: str, days: int | None
+) -> None:
     """Print the tracking link to TARGET: a URL, which is signed, or a name from the links file."""
     from deploy.senders import link as link_to
     from deploy.senders import pairs
 
-    click.echo(link_to(collector_settings(values), _base(values, base), target, pairs(parameters)))
+    expires = int(time.time()) + days * 86_400 if days else 0
+    click.echo(link_to(collector_settings(values), _base(values, base), target, pairs(parameters), expires))
 
 
 @funnel.group()

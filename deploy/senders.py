@@ -24,7 +24,7 @@ from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.metrics import CollectorMetrics
 
-NOT_IN_LINKS = frozenset(("to", "sig", "link", "consent", "event_id", "visitor_id", "vid", "visitor"))
+NOT_IN_LINKS = frozenset(("to", "sig", "exp", "link", "consent", "event_id", "visitor_id", "vid", "visitor"))
 """Parameters that a link does not carry: ours, and those that are of one visitor only."""
 
 
@@ -39,12 +39,19 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def link(settings: CollectorSettings, base: str, target: str, chosen: Mapping[str, str]) -> str:
-    """Return the link that leads to ``target``: a URL, which is signed, or the name of a configured one. Raises click.UsageError, SettingsError."""
+def link(
+    settings: CollectorSettings, base: str, target: str, chosen: Mapping[str, str], expires: int = 0
+) -> str:
+    """Return the link that leads to ``target``: a URL, which is signed, or the name of a configured one.
+
+    ``expires``: seconds since 1970, 0 for a link without an end. Raises click.UsageError, SettingsError.
+    """
     unknown = next((name for name in chosen if name not in parameters() or name in NOT_IN_LINKS), None)
     if unknown is not None:
         raise click.UsageError(f"{unknown!r} is not a parameter of a link")
     if target in settings.links:
+        if expires:
+            raise click.UsageError("a configured link ends when it is taken out of the links file")
         query = urlencode(chosen, quote_via=quote)
         return f"{base}/c/{quote(target, safe='')}{'?' if query else ''}{query}"
     try:
@@ -53,7 +60,8 @@ def link(settings: CollectorSettings, base: str, target: str, chosen: Mapping[st
         raise click.UsageError(f"{error}; it is no configured link either") from None
     if not settings.link_keys:
         raise SettingsError("FUNNEL_LINK_KEYS", "without one no link can be signed")
-    signed = {"to": target, "sig": sign(target, settings.link_keys[0]), **chosen}
+    end = {"exp": str(expires)} if expires else {}
+    signed = {"to": target, **end, "sig": sign(target, settings.link_keys[0], end.get("exp", "")), **chosen}
     return f"{base}/c?{urlencode(signed, quote_via=quote)}"
 
 

@@ -19,13 +19,17 @@ from collector.links import (
     with_parameters,
 )
 from schemas.ids import is_minted
-from tests.unit.collector.support import LINK_KEY, VISITOR, Collector, field_of
+from tests.unit.collector.support import LINK_KEY, NOW, VISITOR, Collector, field_of
 
 TARGET = "https://shop.example/p?sku=7"
 
 
 def signed(target: str, key: str = LINK_KEY) -> dict[str, str]:
     return {"to": target, "sig": sign(target, key)}
+
+
+def ending(at: int | str, target: str = TARGET) -> dict[str, str]:
+    return {"to": target, "exp": str(at), "sig": sign(target, LINK_KEY, str(at))}
 
 
 def test_a_signed_target_is_followed_with_the_clicks_id() -> None:
@@ -42,6 +46,10 @@ def test_a_signed_target_is_followed_with_the_clicks_id() -> None:
     assert is_minted(event["click_id"])
     assert event["landing_url"] == TARGET
     assert event["campaign"] == "spring"
+
+
+def test_a_link_with_an_end_is_followed_until_then() -> None:
+    assert Collector().get("/c", ending(NOW // 1000 + 1)).status_code == 302
 
 
 def test_a_new_visitors_click_is_on_the_visitors_route() -> None:
@@ -198,6 +206,13 @@ def test_an_advertising_click_id_that_is_too_long_does_not_stop_the_visitor() ->
         ({"link": "unheard-of"}, "link"),
         ({"link": "shop"} | signed(TARGET), "link"),
         (signed(TARGET) | {"click_id": "c" * 257}, "click_id"),
+        (signed(TARGET) | {"exp": str(NOW // 1000 + 1)}, "sig"),
+        (ending(NOW // 1000 + 1) | {"exp": str(NOW // 1000 + 2)}, "sig"),
+        (ending(NOW // 1000 + 1) | {"exp": ""}, "sig"),
+        (ending(NOW // 1000), "exp"),
+        (ending("tomorrow"), "exp"),
+        (ending("1" * 13), "exp"),
+        ({"to": f"{NOW // 1000 + 1}\n{TARGET}", "sig": ending(NOW // 1000 + 1)["sig"]}, "to"),
     ],
 )
 def test_nothing_but_signed_and_configured_targets_is_followed(

@@ -1,8 +1,10 @@
 """`funnel link` and `funnel postback`: what is printed works, and what would become of a postback is said."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -50,6 +52,15 @@ def test_a_link_that_was_printed_is_followed(run: Any) -> None:
     assert (collector.event["campaign"], collector.event["affiliate"]) == ("spring sale", "a17")
 
 
+def test_a_link_with_an_end(run: Any) -> None:
+    printed = run("link", "https://shop.example/p", "--days", "30").output.strip()
+    query = parse_qs(urlsplit(printed).query)
+    assert 29.9 < (int(query["exp"][0]) - time.time()) / 86_400 <= 30
+    collector = Collector()
+    answer = collector.call("GET", printed.removeprefix("http://127.0.0.1:8080"))
+    assert answer.headers["location"].startswith("https://shop.example/p?funnel_click=")
+
+
 def test_a_configured_target_has_a_short_link(run: Any) -> None:
     assert run("link", "shop", "--base", "https://t.example/").output == "https://t.example/c/shop\n"
     assert run("link", "shop", "campaign=a b").output == "http://127.0.0.1:8080/c/shop?campaign=a%20b\n"
@@ -61,6 +72,8 @@ def test_a_configured_target_has_a_short_link(run: Any) -> None:
         (["nowhere"], "no configured link"),
         (["javascript:alert(1)"], "no configured link"),
         (["shop", "colour=red"], "'colour' is not a parameter of a link"),
+        (["shop", "--days", "30"], "taken out of the links file"),
+        (["shop", "exp=7"], "'exp' is not a parameter of a link"),
         (["shop", "visitor=7"], "'visitor' is not a parameter of a link"),
         (["shop", "campaign"], "'campaign' is not name=value"),
     ],
