@@ -67,8 +67,8 @@ format: $(STAMP) ## Put the code into the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## Measure: front, collector, door, latency, fuzzed requests, pipeline, attribution, exactly-once, explain, sizing, recovery, outage, steady load; one JSON line each
-	@failed=0; for name in front collector door latency fuzz pipeline attribution exactly_once explain sizing recovery outage steady; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
+bench: $(STAMP) ## Measure: front, collector, door, latency, fuzzed requests, pipeline, attribution, exactly-once, explain, the page (needs Chromium), sizing, recovery, outage, steady load; one JSON line each
+	@failed=0; for name in front collector door latency fuzz pipeline attribution exactly_once explain page seen sizing recovery outage steady; do $(BIN)/python -m benchmarks.$$name || failed=1; done; exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command 'make lock'

@@ -29,6 +29,7 @@ SOURCES = 8
 LIMIT = 0.2
 """Seconds that an answer may take."""
 TOPICS = ("impressions", "clicks", "leads", "conversions", "credit-requests")
+SOURCE_NAMES = [f"c1/{topic}/{number}" for topic in TOPICS for number in range(SOURCES)]
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -52,14 +53,14 @@ _TOPIC = (
     "multiIf(place < 8, 'impressions', place < 12, 'clicks', place = 12, 'leads', place IN (13, 15), 'conversions', "
     "'credit-requests')"
 )
-_AT = f"fromUnixTimestamp64Milli(1760000000000 + intDiv(number, {ROWS_EACH}) * 10 + {{}}, 'UTC')"
+_AT = f"fromUnixTimestamp64Milli(toInt64(start_ms + intDiv(number, {ROWS_EACH}) * step_ms + {{}}), 'UTC')"
 
 COLUMNS: Mapping[str, str] = {
     "kind": _KIND,
     "_source": f"concat('c1/', {_TOPIC}, '/', toString(journey % {SOURCES}))",
     "_offset": f"intDiv(journey, {SOURCES}) * 8 + place % 8",
     "_record_time": _AT.format("place"),
-    "_ingested_at": f"fromUnixTimestamp64Milli(1760000000000 + intDiv(number, {CHUNK}) * 1000, 'UTC')",
+    "_ingested_at": f"fromUnixTimestamp64Milli(toInt64(start_ms + intDiv(number, {CHUNK}) * 1000), 'UTC')",
     "_owner": str(TOKEN),
     "route": f"if(place IN (13, 15), {_HOME}, {_ROUTE})",
     "event_id": f"if(place < 15, {_EVENT.format('number')}, toUUID('00000000-0000-0000-0000-000000000000'))",
@@ -148,15 +149,14 @@ def measured(connection: Connection, rows: int, asks: int) -> dict[str, Any]:
     }
 
 
-def fill(connection: Connection, rows: int) -> None:
-    """Make ``rows`` rows of the journal in the engine."""
-    sources = [f"c1/{topic}/{number}" for topic in TOPICS for number in range(SOURCES)]
-    write_owners(connection, sources, TOKEN)
+def fill(connection: Connection, rows: int, start_ms: int = 1_760_000_000_000, step_ms: int = 10) -> None:
+    """Make ``rows`` rows of the journal in the engine: a journey every ``step_ms`` from ``start_ms`` on."""
+    write_owners(connection, SOURCE_NAMES, TOKEN)
     values = ", ".join(f"{expression} AS {name}" for name, expression in COLUMNS.items())
     for start in range(0, rows, CHUNK):
         connection.execute(
             f"INSERT INTO journal ({', '.join(COLUMNS)}) SELECT {', '.join(COLUMNS)} FROM ("
-            f"WITH intDiv(number, {ROWS_EACH}) AS journey, number % {ROWS_EACH} AS place "
+            f"WITH {start_ms} AS start_ms, {step_ms} AS step_ms, intDiv(number, {ROWS_EACH}) AS journey, number % {ROWS_EACH} AS place "
             f"SELECT {values} FROM numbers({start}, {min(CHUNK, rows - start)})) "
             "SETTINGS min_insert_block_size_rows = 500000, max_insert_threads = 1"
         )
