@@ -176,17 +176,27 @@ def _journal_where(filters: Filters, alias: str) -> str:
 
 
 def partners(filters: Filters) -> Query:
-    """Whose leads become customers: affiliate, leads, sales, revenue, sales taken back, all sales, median seconds to convert."""
+    """Whose leads become customers: affiliate, leads, sales, revenue, sales taken back, all sales, median seconds to convert.
+
+    Credits are signed, so they are added up as they were issued and taken back: which of them stand need not be found out.
+    """
+    recognised = "c.status IN ('pending', 'approved')"
+    earned = (
+        "SELECT toString(c.affiliate) AS affiliate, toInt64(dateDiff('second', c.touch_at, c.occurred_at)) AS seconds, toInt64(sum(c.sign)) AS n, "
+        f"sumIf(c.sign * c.weight, {recognised}) AS sales, sumIf(c.sign * ifNull(c.value, 0), {recognised} AND c.currency = %(currency)s) AS money, "
+        "sumIf(c.sign * c.weight, c.status = 'reversed') AS lost, sum(c.sign * c.weight) AS total FROM journal AS c "
+        f"WHERE c.kind = 'credit' AND c.model = %(model)s AND {in_force('c')} AND c.channel != 'unattributed' AND {_journal_where(filters, 'c')} "
+        "GROUP BY affiliate, seconds HAVING n > 0"
+    )
     sql = (
         "SELECT affiliate, sum(leads) AS all_leads, sum(sales), sum(money), sum(lost), sum(total), max(median) FROM ("
         "SELECT toString(j.affiliate) AS affiliate, toFloat64(count()) AS leads, 0. AS sales, toInt64(0) AS money, 0. AS lost, "
         "0. AS total, 0. AS median "
         f"FROM journal AS j WHERE j.kind = 'lead' AND (j.bot = 0 OR %(bots)s = 1) AND {_journal_where(filters, 'j')} GROUP BY affiliate "
-        "UNION ALL SELECT toString(c.affiliate) AS affiliate, 0. AS leads, sumIf(c.weight, c.status IN ('pending', 'approved')) / 1e9 AS sales, "
-        "sumIf(ifNull(c.value, 0), c.status IN ('pending', 'approved') AND c.currency = %(currency)s) AS money, "
-        "sumIf(c.weight, c.status = 'reversed') / 1e9 AS lost, sum(c.weight) / 1e9 AS total, "
-        "toFloat64(quantileExact(0.5)(dateDiff('second', c.touch_at, c.occurred_at))) AS median "
-        f"FROM credits AS c WHERE c.model = %(model)s AND c.channel != 'unattributed' AND {_journal_where(filters, 'c')} GROUP BY affiliate"
+        "UNION ALL SELECT e.affiliate AS affiliate, 0. AS leads, sum(e.sales) / 1e9 AS sales, toInt64(sum(e.money)) AS money, "
+        "sum(e.lost) / 1e9 AS lost, sum(e.total) / 1e9 AS total, "
+        "toFloat64(quantileExactWeighted(0.5)(e.seconds, toUInt64(e.n))) AS median "
+        f"FROM ({earned}) AS e GROUP BY affiliate"
         f") WHERE affiliate != '' GROUP BY affiliate ORDER BY all_leads DESC, affiliate LIMIT {ROWS}"
     )
     return Query(sql, _bound(filters))
