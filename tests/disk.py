@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,9 @@ from typing import Self
 ROOMY = "4g"
 MORE = 16_384
 """Bytes that are left when it is full: nothing is there to the byte."""
+LITTLE = 64 << 20
+"""Bytes that are left on the way there."""
+SHRINKING_SECONDS = 0.5
 TRIES = 50
 
 
@@ -53,12 +57,17 @@ class Disk:
             kept.rename(self.folder)
 
     def fill(self) -> None:
-        """Leave next to no room."""
+        """Leave next to no room. It goes within half a second, as it does where something else writes, not from one moment to the next."""
+        self._shrink(LITTLE)
+        time.sleep(SHRINKING_SECONDS)
+        self._shrink(MORE)
+
+    def _shrink(self, left_bytes: int) -> None:
         for left in reversed(range(TRIES)):
             state = os.statvfs(self.folder)
             used = (state.f_blocks - state.f_bfree) * state.f_frsize
             try:
-                return self._resize(str(used + MORE))
+                return self._resize(str(used + left_bytes))
             except subprocess.CalledProcessError:
                 # More has been written meanwhile.
                 if not left:

@@ -20,6 +20,7 @@ from deploy.embedded.clickhouse.errors import UNKNOWN_SETTING, ServerError, from
 
 # The engine's own defaults for embedded use, put back to a server's.
 SERVER_DEFAULTS = {"implicit_select": "0"}
+FLOOR = "min_free_disk_bytes_to_perform_insert"
 CHANGED = "SELECT name, value FROM system.settings WHERE changed AND name NOT IN ('database')"
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*")
 _COUNTERS = ("storage_rows_read", "storage_bytes_read", "rows_written", "bytes_written")
@@ -55,14 +56,14 @@ class Chunk:
 class Lane:
     """A connection to the engine: runs one statement at a time, under the context it is given."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, floor: int = 0) -> None:
         self._connection = connection
         self._lock = threading.RLock()
         self._database = "default"
         self._applied: dict[str, str] = {}
         self._baseline: set[str] = set()
         self._sealed = False
-        self._set_server_defaults()
+        self._set_server_defaults(SERVER_DEFAULTS | {FLOOR: str(floor)})
 
     def query(self, sql: str, context: Context, output: str = "Native") -> Chunk:
         """Run a statement to its end. Raises ServerError with the engine's code and text."""
@@ -161,22 +162,26 @@ class Lane:
             self._applied = {}
             raise
 
-    def _set_server_defaults(self) -> None:
-        for name, value in SERVER_DEFAULTS.items():
+    def _set_server_defaults(self, defaults: Mapping[str, str]) -> None:
+        for name, value in defaults.items():
             with suppress(ServerError):
                 self._query(f"SET {name} = {value}", "Null")
         self._baseline = {str(row[0]) for row in json_rows(self._query(CHANGED, "JSONCompactEachRow"))}
 
 
 class Engine:
-    """The engine over one data path. `control` is a lane for the front's own questions."""
+    """The engine over one data path. `control` is a lane for the front's own questions.
 
-    def __init__(self, path: Path) -> None:
+    `floor`: bytes that must be free on the disk for an insert to begin.
+    """
+
+    def __init__(self, path: Path, floor: int = 0) -> None:
         self._path = str(path)
+        self._floor = floor
         self.isolated = int(chdb.chdb_version[0]) >= 4
         if not self.isolated:
             default_database.put_aside(path)
-        self.control = Lane(chdb.connect(self._path))
+        self.control = Lane(chdb.connect(self._path), floor)
         if not self.isolated:
             default_database.put_back(lambda sql: self.control.query(sql, Context()), path)
         version, self.timezone, self.name = self.control.rows(
@@ -187,7 +192,7 @@ class Engine:
 
     def lane(self) -> Lane:
         """A lane for one client. Close it with `release`."""
-        return Lane(chdb.connect(self._path)) if self.isolated else self.control
+        return Lane(chdb.connect(self._path), self._floor) if self.isolated else self.control
 
     def release(self, lane: Lane) -> None:
         if lane is not self.control:

@@ -17,6 +17,7 @@ from deploy.embedded.clickhouse.access.users import READER, User, Users
 from deploy.embedded.clickhouse.engine import Engine
 from deploy.embedded.clickhouse.metrics import make_metrics
 from deploy.embedded.clickhouse.registry import Registry, Running
+from deploy.embedded.clickhouse.room import Room, floor_bytes
 from deploy.embedded.clickhouse.session import House, Session
 from deploy.embedded.clickhouse.spill import clear_spill
 
@@ -84,7 +85,9 @@ class Server:
         self._lock = lock(path)
         spill = clear_spill(path)
         kernels.warm()
-        engine = Engine(path)
+        engine = Engine(path, floor_bytes(path))
+        self._room = Room(path, engine)
+        self._room.look()
         if not engine.isolated and (options.reader or options.http_port is not None):
             raise Unsupported("HTTP and the reader need an engine whose connections are isolated (chDB 4)")
         self._house = House(engine, Registry(), self.metrics, spill, options.users(), Guard(READER))
@@ -146,6 +149,7 @@ class Server:
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH_SECONDS):
             try:
+                self._room.look()
                 self._look_after(self._house.registry.snapshot())
                 if self.http:
                     self.http.sessions.sweep(time.monotonic())
