@@ -84,7 +84,8 @@ def _links(maker: Maker, purchase: Purchase) -> Record:
         return {"visitor_id": visitor_id if chance.random() < 0.4 else ""}
     links = {"visitor_id": visitor_id if chance.random() < 0.3 else ""}
     if purchase.lead is None or chance.random() < 0.7:
-        links["click_id"] = purchase.click.record["click_id"]
+        is_networks = purchase.click.record["external_id"] and chance.random() < maker.mess.networks
+        links["click_id"] = purchase.click.record["external_id" if is_networks else "click_id"]
     if purchase.lead is not None and chance.random() < 0.6:
         links["lead_id"] = purchase.lead.record["lead_id"]
     return links

@@ -29,6 +29,8 @@ _BUYS_AFTER_CLICK = 0.032
 _VISITS = zipf_table(visits())
 _AGENTS = zipf_table(user_agents(), 0.9)
 Record = dict[str, Any]
+UNFILLED = "undefined"
+"""What scripts send that have no id."""
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ def _click(maker: Maker, visitor: Visitor, visit: Visit, at: int) -> Iterator[Dr
     record = click.record
     record["click_id"] = _click_id(maker, visitor)
     if visit.click_parameter:
-        external = maker.ids.token(20)
+        external = UNFILLED if chance.random() < maker.mess.unfilled else maker.ids.token(20)
         record["external_id"] = external
         record["landing_url"] = f"{visit.landing}?{visit.click_parameter}={external}"
     yield click
@@ -136,7 +138,8 @@ def _click_id(maker: Maker, visitor: Visitor) -> str:
 
 def _lead(maker: Maker, visitor: Visitor, visit: Visit, click: Record, at: int) -> Draft:
     lead = _touch(maker, "lead", visitor, visit, visit.landing, at)
-    lead.record["lead_id"] = maker.ids.mint(visitor.route)
+    is_foreign = maker.chance.random() < maker.mess.foreign
+    lead.record["lead_id"] = maker.ids.foreign() if is_foreign else maker.ids.mint(visitor.route)
     lead.record["click_id"] = click["click_id"]
     lead.record["form"] = pick(maker.chance, FORMS)
     fresh = maker.ids.event_id().replace("-", "") * 2

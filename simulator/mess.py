@@ -8,13 +8,13 @@ from typing import Self
 class Mess:
     """Rates between 0 and 1.
 
-    Of all items: ``duplicates`` (same id, same content), ``conflicts`` (same id, other content), ``malformed`` (one of every rule's
-    violations), ``misrouted`` (a wrong key), ``disorder`` (arrives minutes to hours after later events). Of visits: ``bots``. Of visitors:
-    ``foreign`` (ids that others minted). Of leads: ``devices`` (the same person as an earlier one, on another device),
-    ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
-    order), ``revalued`` (a status is reported again with other amounts, such as after a partial refund), ``illegal`` (statuses that do not
-    follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates:
-    ``bare`` (no click id, no value).
+    Of all items: ``duplicates`` (same id, same content), ``conflicts`` (same id, other content), ``malformed`` (one of every rule's violations),
+    ``misrouted`` (a wrong key), ``disorder`` (arrives minutes to hours after later events). Of visits: ``bots``. Of visitors: ``foreign`` (ids
+    that others minted). Of clicks with an advertising network's id: ``unfilled`` (a text that many carry instead). Of leads: ``devices`` (the
+    same person as an earlier one, on another device), ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one
+    status), ``shuffled`` (statuses arrive in another order), ``revalued`` (a status is reported again with other amounts, such as after a partial
+    refund), ``illegal`` (statuses that do not follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing
+    leads to a click), ``networks`` (the network's id leads to it). Of status updates: ``bare`` (no click id, no value).
     """
 
     duplicates: float = 0.05
@@ -33,6 +33,8 @@ class Mess:
     bare: float = 0.3
     devices: float = 0.15
     shared: float = 0.02
+    networks: float = 0.2
+    unfilled: float = 0.03
 
     def __post_init__(self) -> None:
         for field in fields(self):

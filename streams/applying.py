@@ -11,9 +11,9 @@ from schemas.attribution import Model, counts
 from sinks.clickhouse.history import History
 from streams.cold import put_requests, put_touches
 from streams.crediting import Hit, credit, requests_of
-from streams.linking import restore_links
+from streams.linking import put_aliases, restore_links
 from streams.state.links import Links
-from streams.state.partition import PartitionState
+from streams.state.partition import PartitionState, aliases_of
 
 ALL = -1
 """A floor (record time, ms) that everything lies above."""
@@ -29,10 +29,12 @@ def missing_credits(
     ``person_limit``: visitors that one person may have. What is to be sent on was sent when it happened: nothing is here.
     Each row names the record of its credit request as its cause. Raises what `Connection` raises.
     """
-    state = PartitionState({}, (model,), links=Links(person_limit))
+    state = PartitionState({}, (model,), links=Links(person_limit), aliases=aliases_of(person_limit))
     states = {part: state}
     for touches in history.touches({part: ALL}, parts, counts(state.models, "impression")):
         put_touches(states, touches)
+    for aliases in history.aliases({part: ALL}, parts):
+        put_aliases(states, aliases)
     restore_links(states, history.links([part], parts))
     requests, in_force = history.requests({part: ALL}, parts)
     put_requests(states, requests, in_force)

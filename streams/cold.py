@@ -14,6 +14,7 @@ from schemas.attribution import TOUCH_KINDS
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
 from streams.crediting import requests_of, watch_visitors
+from streams.linking import put_aliases
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
 from streams.state.requests import RequestKey
@@ -105,6 +106,8 @@ class Cold(NamedTuple):
         routes = sorted({route for _, route in wanted})
         kinds = [kind for kind in TOUCH_KINDS if kind != "impression" or self.impressions]
         put_touches(states, self.patiently(self.history.cold_touches_on, routes, self.partitions, kinds))
+        limit = max(aliases.limit for state in states.values() for aliases in state.aliases.values())
+        put_aliases(states, self.patiently(self.history.cold_aliases_on, routes, self.partitions, limit))
         put_requests(states, *self.patiently(self.history.cold_requests_on, routes, self.partitions))
         for number, route in wanted:
             states[number].warm.add(route)

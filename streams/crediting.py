@@ -12,10 +12,10 @@ from schemas.ids import route_of
 from streams.requesting import Wish
 from streams.rows import Trigger, credit_frame
 from streams.state.credits import COLUMNS, Columns
-from streams.state.hashing import string_hashes
+from streams.state.hashing import hash_of, string_hashes
 from streams.state.partition import PartitionState
 from streams.state.requests import Claim, Request, RequestKey, Sending, held_rows
-from streams.state.touches import DIMENSIONS, route_code
+from streams.state.touches import BY_CLICK, BY_LEAD, DIMENSIONS, route_code, step_of
 from streams.steps.attribute import NOBODY, UNATTRIBUTED, attribute
 
 _COLUMNS = (
@@ -125,7 +125,7 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
     resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
-    if state.links.winners:
+    if _leads_on(state):
         requests = [state.requests.by_key[key] for key in keys]
         for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):
             # What was sent before the fence follows from what is remembered of it.
@@ -141,7 +141,7 @@ def _sent_on(
     resolved: "_Resolved",
 ) -> Iterator[Wish]:
     """Yield what is to be sent on of requests, as far as it was not."""
-    if not state.links.winners:
+    if not _leads_on(state):
         return
     found = _sendings(state, list(triggers), requests, resolved)
     for request, trigger, sendings in zip(requests, triggers.values(), found, strict=True):
@@ -151,10 +151,15 @@ def _sent_on(
             yield (*sending, time, *request.claim)
 
 
+def _leads_on(state: PartitionState) -> bool:
+    """Return whether anything could be sent on."""
+    return bool(state.links.winners) or any(aliases.rows for aliases in state.aliases.values())
+
+
 def _sendings(
     state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], resolved: "_Resolved"
 ) -> list[frozenset[Sending]]:
-    """Return what the owner of each request's visitor, and other owners that could have got it, are to be told.
+    """Return what the owner of each request's visitor, or the visitor of another route, and others that could have got it, are to be told.
 
     What a request came to before depends on what was read first, and a crash forgets it: so all whom the ids it ever named lead to are told that
     it is not theirs.
@@ -175,12 +180,37 @@ def _sendings(
         sending = (owner, request.origin or visitor, request.revision, int(resolved.steps[place]), not ours)
         if ours or owner not in told[place]:
             told[place][owner] = sending
+    for place, visitor in _led_away(state, keys, requests):
+        request = requests[place]
+        ours = visitor == resolved.away[place] and not request.moved
+        if ours or visitor not in told[place]:
+            step = int(resolved.steps[place])
+            told[place][visitor] = (visitor, visitor, request.revision, step, not ours)
     return [frozenset(each.values()) for each in told]
+
+
+def _led_away(
+    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]
+) -> Iterator[tuple[int, str]]:
+    """Yield the place of each request that was not sent on, and every visitor that an alias it ever named leads to."""
+    named = [
+        (place, value)
+        for place, request in enumerate(requests)
+        if not keys[place][3]
+        for value in request.named
+    ]
+    values = np.array([value for _, value in named], dtype=np.uint64)
+    routes = np.array([route_code(keys[place][2]) for place, _ in named], dtype=np.uint32)
+    for aliases in state.aliases.values():
+        for row in np.flatnonzero(aliases.known(values, routes)).tolist():
+            place, value = named[row]
+            for visitor in sorted(aliases.visitors(value, int(routes[row]))):
+                yield place, visitor
 
 
 class _Resolved(NamedTuple):
     """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to;
-    the step of that, and whether that visitor belongs to another."""
+    the step of that, whether that visitor belongs to another, and the visitor of another route that an alias leads to, if one does."""
 
     routes: npt.NDArray[np.uint32]
     until: npt.NDArray[np.int64]
@@ -190,6 +220,7 @@ class _Resolved(NamedTuple):
     visitors: npt.NDArray[np.uint64]
     steps: npt.NDArray[np.int64]
     elsewhere: npt.NDArray[np.bool_]
+    away: list[str]
 
 
 def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
@@ -200,17 +231,64 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    found, steps = state.touches.visitors_of(routes, clicks, leads, until)
+    found, steps, rows = state.touches.visitors_of(routes, clicks, leads, until)
+    sent = np.array([bool(key[3]) for key in keys])
+    away = _lead_away(state, requests, routes, sent, _Led(found, steps, rows))
     visitors = np.where(found == 0, named, found)
+    visitors[[place for place, visitor in enumerate(away) if visitor]] = 0
     state.requests.watch(
         (visitor, key)
         for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
         if not request.moved
     )
-    sent = np.array([bool(key[3]) for key in keys])
     steps = np.where(sent, [request.step for request in requests], steps)
-    elsewhere = _elsewhere(state, keys, visitors)
-    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere)
+    elsewhere = _elsewhere(state, keys, visitors) | np.array([bool(visitor) for visitor in away])
+    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere, away)
+
+
+class _Led(NamedTuple):
+    """What touches of the route itself lead to, as `Touches.visitors_of` returns it. To be changed in place."""
+
+    found: npt.NDArray[np.uint64]
+    steps: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+
+
+CROWDED = {"lead": 1 << 61, "click": 1 << 62}
+"""What a step is raised by once too many carry the id: what it led to before is taken back."""
+
+
+def _lead_away(
+    state: PartitionState,
+    requests: Sequence[Request],
+    routes: npt.NDArray[np.uint32],
+    sent: npt.NDArray[np.bool_],
+    led: _Led,
+) -> list[str]:
+    """Return per request the visitor of another route that one of its ids leads to, empty where none does or a touch of its own route counts for
+    more. Ids that too many visitors carry lead nowhere."""
+    away = [""] * len(requests)
+    raised = np.zeros(len(requests), dtype=np.int64)
+    if not any(aliases.rows for aliases in state.aliases.values()):
+        return away
+    for kind, least in (("lead", BY_LEAD), ("click", BY_CLICK)):
+        aliases = state.aliases[kind]
+        ids = np.array([getattr(request, kind) for request in requests], dtype=np.uint64)
+        # A loop over rows: few conversions name an id of somebody else.
+        for place in np.flatnonzero(aliases.known(ids, routes) & ~sent).tolist():
+            identifier = int(ids[place])
+            route = int(routes[place])
+            if aliases.crowded(identifier, route):
+                raised[place] += CROWDED[kind]
+            lead = aliases.lead(identifier, route, requests[place].claim.occurred_at)
+            if lead is None:
+                continue
+            step = step_of(least, lead.occurred_at, lead.event_id >> 64)
+            rival = state.touches.event_id(int(led.rows[place]))
+            if (step, -lead.event_id) > (int(led.steps[place]), -rival):
+                away[place], led.steps[place], led.found[place] = lead.visitor, step, hash_of(lead.visitor)
+    led.steps[:] += raised
+    return away
 
 
 def _elsewhere(

@@ -1,4 +1,4 @@
-"""Joining visitors: the hops that say so, and what becomes of them (docs/rules.md, section 8)."""
+"""Joining visitors, and ids that lead to them: the hops that say so, and what becomes of them (docs/rules.md, sections 7 and 8)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from schemas.ids import hop_id_of, route_of
 from schemas.topics import LINKS
 from streams.broker import Hop
 from streams.rows import columnar
-from streams.state.hashing import hash_of
+from streams.state.hashing import hash_of, string_hashes
 from streams.state.links import Links
 from streams.state.partition import PartitionState
-from streams.state.touches import DIMENSIONS, Touches
+from streams.state.touches import DIMENSIONS, Touches, route_codes
 from streams.steps.encode import encode
 from streams.steps.route import partitions, routes
 
@@ -60,6 +60,47 @@ def link_hops(wishes: Sequence[Wish], count: int) -> list[Hop]:
         Hop(LINKS, number, route.encode(), value, time)
         for number, route, value, time in zip(*columns, strict=True)
     ]
+
+
+def aliases(touches: pl.DataFrame) -> list[Wish]:
+    """Return the aliases of accepted clicks or leads: the ids they carry that are looked for on another route than their visitor's."""
+    kind = touches["kind"][0] if touches.height else "click"
+    found: list[Wish] = []
+    own = f"{kind}_id"
+    for column in (own, "external_id") if kind == "click" else (own,):
+        named = touches.filter(pl.col(column) != "")
+        named = named.with_columns(target=routes(named[column]))
+        is_needed = pl.col("target") != pl.col("route")
+        if column != own:
+            # Nobody else looks for a network's id, wherever it is.
+            is_needed = pl.col(column) != pl.col(own)
+        found += [
+            (time, "alias", at, target, visitor, text, "", "", _uuid(high, low), kind, *_NO_TOUCH[2:])
+            for time, at, target, visitor, text, high, low in named.filter(is_needed)
+            .select("_record_time", "occurred_at", "target", "visitor_id", column, "event_hi", "event_lo")
+            .iter_rows()
+        ]
+    return found
+
+
+def alias_columns(frame: pl.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the columns of aliases as they are remembered, but for their visitors; the touch's id is in ``event_hi`` and ``event_lo``."""
+    return {
+        "id": string_hashes(frame["identity_key"]),
+        "route": route_codes(frame["route"]),
+        "occurred_at": frame["occurred_at"].to_numpy(),
+        "record_time": frame["_record_time"].to_numpy(),
+        "event_hi": frame["event_hi"].to_numpy(),
+        "event_lo": frame["event_lo"].to_numpy(),
+    }
+
+
+def put_aliases(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
+    """Put aliases (`History.aliases`) among those that their partition remembers. One that is there twice counts once."""
+    # A loop over groups: a partition and a kind each.
+    for (number, kind), part in frame.group_by("_partition", "kind"):
+        columns, visitors = alias_columns(part), part["visitor_id"].to_list()
+        states[int(number)].aliases[str(kind)].add(columns, visitors)
 
 
 def claims(leads: pl.DataFrame) -> list[Wish]:

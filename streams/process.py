@@ -28,12 +28,12 @@ from streams.broker import Hop
 from streams.cold import Cold
 from streams.counting import count_conversions
 from streams.crediting import Hit, credit, take_requests
-from streams.linking import Cause, claims, link_hops, sent_on, take_claims, take_pair
+from streams.linking import Cause, aliases, claims, link_hops, put_aliases, sent_on, take_claims, take_pair
 from streams.requesting import Wish, sent_on_hops
 from streams.resolving import Resolver
 from streams.rows import flush_frame
 from streams.settings import WorkerSettings
-from streams.state.hashing import U64, hash_of, id_hashes
+from streams.state.hashing import U64, hash_of, id_hashes, string_hashes
 from streams.state.partition import PartitionState
 from streams.steps.batch import RawBatch, joined
 from streams.steps.decode import decode
@@ -143,9 +143,10 @@ class _Run:
         if remembered and accepted.height:
             with self.stage("remember"):
                 self._remember(accepted)
-        if topic == LEADS and accepted.height:
+        if topic in (CLICKS, LEADS) and accepted.height:
             with self.stage("link"):
-                self.links += claims(accepted)
+                self.links += aliases(accepted)
+                self.links += claims(accepted) if topic == LEADS else []
 
     def _postbacks(self, raw: RawBatch, frame: pl.DataFrame) -> None:
         accepted = self._identified(POSTBACKS, raw, frame)
@@ -208,13 +209,15 @@ class _Run:
             ]
             self._pairs(accepted.filter(purpose="pair"))
             self._sent_touches(accepted.filter(purpose="touch"))
+            self._aliases(accepted.filter(purpose="alias"))
 
     def _load_linked(self, frame: pl.DataFrame) -> None:
         """Load what is older of the keys that are claimed and of the visitors that are joined."""
         if self.processor.cold is not None and frame.height:
             states = self.processor.states
             self.processor.cold.claims(states, frame.filter(purpose="claim"))
-            others = frame.filter(pl.col("purpose") != "claim")
+            self.processor.cold.late(states, frame.filter(purpose="alias"))
+            others = frame.filter(pl.col("purpose").is_in(["pair", "touch"]))
             rows = others.select("_partition", "route", "visitor_id", "origin").unique().rows()
             news = {
                 (number, route)
@@ -232,6 +235,23 @@ class _Run:
             trigger = row["_source"], row["_offset"], row["_record_time"]
             concerned = state.requests.concerned(np.array([hash_of(row["visitor_id"])], dtype=np.uint64))
             self.hits += [Hit(row["_partition"], key, trigger) for _, key in concerned]
+
+    def _aliases(self, frame: pl.DataFrame) -> None:
+        """Remember which visitors ids lead to, and look again at the requests that name one."""
+        if not frame.height:
+            return
+        touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
+        put_aliases(
+            self.processor.states,
+            frame.with_columns(**{name: pl.col(column) for name, column in touch.items()}),
+        )
+        for number, rows in _slices(frame):
+            requests = self.processor.states[number].requests
+            part = frame[rows]
+            for place, key in requests.concerned(string_hashes(part["identity_key"])):
+                self.hits.append(
+                    Hit(number, key, part.select("_source", "_offset", "_record_time").row(place))
+                )
 
     def _sent_touches(self, frame: pl.DataFrame) -> None:
         if not frame.height:

@@ -14,7 +14,7 @@ from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
 from streams.cold import put_requests, put_touches, put_transactions, rows_by_partition
-from streams.linking import restore_links
+from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
@@ -65,6 +65,8 @@ def _pieces(
     for touches in history.touches(floors, partitions, counts(settings.models, "impression")):
         yield partial(put_touches, states, touches)
     yield partial(restore_links, states, history.links(list(states), partitions))
+    for aliases in history.aliases(floors, partitions):
+        yield partial(put_aliases, states, aliases)
     yield partial(put_transactions, states, history.transactions(floors, partitions))
     yield partial(put_requests, states, *history.requests(floors, partitions))
 

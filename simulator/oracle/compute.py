@@ -63,7 +63,7 @@ class _Oracle:
     rules: Rules
     sources: dict[str, SourceResult] = field(init=False)
     enrich: Enrich = field(init=False)
-    journeys: Journeys = field(default_factory=Journeys)
+    journeys: Journeys = field(init=False)
     rollup: Rollup = field(default_factory=Rollup)
     statuses: Statuses = field(default_factory=dict)
     persons: Persons = field(init=False)
@@ -76,6 +76,7 @@ class _Oracle:
         ordered = {line: self.log.lines[line] for line in sorted(self.log.lines, key=_by_topic)}
         self.sources = sources_of(self.log, ordered)
         self.persons = Persons(self.rules.person_limit)
+        self.journeys = Journeys(self.rules.person_limit)
         self.enrich = enricher(self.rules.country_mmdb, self.rules.asn_mmdb)
 
     def finish(self) -> Result:
@@ -211,7 +212,7 @@ class _Line:
                 enrichment.bot,
             )
             if self.topic == CLICKS:
-                self.oracle.journeys.add_click(fields["click_id"], touch)
+                self.oracle.journeys.add_click(fields["click_id"], fields["external_id"], touch)
             elif self.topic == LEADS:
                 self.oracle.journeys.add_lead(fields["lead_id"], touch)
                 self.oracle.persons.add_lead(fields)

@@ -105,18 +105,26 @@ RULES: Mapping[str, Rule] = {
 class Journeys:
     """All accepted touches, by what leads to them. A route keeps to itself: it is part of every key."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._aliases: dict[tuple[str, str], list[Touch]] = {}
         self._by_click: dict[tuple[str, str], list[Touch]] = {}
         self._by_lead: dict[tuple[str, str], list[Touch]] = {}
         self._touches_of: dict[tuple[str, str], list[Touch]] = {}
 
-    def add_click(self, click_id: str, touch: Touch) -> None:
+    def add_click(self, click_id: str, external_id: str, touch: Touch) -> None:
         """Take in an accepted click."""
+        if route_of(click_id) != touch.route:
+            self._aliases.setdefault(("click", click_id), []).append(touch)
+        if external_id not in ("", click_id):
+            self._aliases.setdefault(("click", external_id), []).append(touch)
         self._by_click.setdefault((touch.route, click_id), []).append(touch)
         self.add_touch(touch)
 
     def add_lead(self, lead_id: str, touch: Touch) -> None:
         """Take in an accepted lead."""
+        if route_of(lead_id) != touch.route:
+            self._aliases.setdefault(("lead", lead_id), []).append(touch)
         self._by_lead.setdefault((touch.route, lead_id), []).append(touch)
         self.add_touch(touch)
 
@@ -126,12 +134,22 @@ class Journeys:
 
     def visitor_of(self, route: str, state: State) -> str:
         """Return the visitor that a transaction resolves to, empty if to none."""
-        for known, identifier in ((self._by_click, state.click_id), (self._by_lead, state.lead_id)):
+        for kind, known, identifier in (
+            ("click", self._by_click, state.click_id),
+            ("lead", self._by_lead, state.lead_id),
+        ):
             named = known.get((route, identifier), []) if identifier else []
+            named = named + (self._led_by(kind, identifier) if route_of(identifier) == route else [])
             before = [touch for touch in named if touch.occurred_at <= state.occurred_at]
             if before:
                 return min(before).visitor_id
-        return state.visitor_id
+        # A visitor that the conversion merely names, on another route than its own, leads nowhere.
+        return state.visitor_id if route_of(state.visitor_id) == route else ""
+
+    def _led_by(self, kind: str, identifier: str) -> list[Touch]:
+        """Return the touches that carry an id of another route than their visitor's, none where too many visitors do."""
+        touches = self._aliases.get((kind, identifier), []) if identifier else []
+        return touches if len({touch.visitor_id for touch in touches}) <= self._limit else []
 
     def candidates(self, visitors: Sequence[str], at: int, model: Model) -> Sequence[Touch]:
         """Return the touches of ``visitors`` that may earn a conversion at ``at`` under ``model``, the earliest first. One accepted twice is one."""
@@ -157,10 +175,7 @@ def credits_of(
     """Yield the credits in force for a transaction, under every model."""
     route = route_of_state(transaction, state)
     visitor_id = journeys.visitor_of(route, state)
-    visitors: Sequence[str] = []
-    # A visitor that the conversion merely names, on another route than its own, leads nowhere.
-    if visitor_id and route_of(visitor_id) == route:
-        visitors = persons.visitors_with(visitor_id)
+    visitors = persons.visitors_with(visitor_id) if visitor_id else []
     for model in models:
         candidates = journeys.candidates(visitors, state.occurred_at, model)
         key = (*transaction, route, *model.key)

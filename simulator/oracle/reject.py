@@ -145,9 +145,11 @@ def _broken_hop(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _broken_link(record: dict[str, Any]) -> tuple[str, str] | None:
-    if record["purpose"] not in ("claim", "pair", "touch"):
+    if record["purpose"] not in ("claim", "pair", "touch", "alias"):
         return "hop", "purpose"
     if record["purpose"] == "touch" and record["touch_kind"] not in ("click", "lead", "impression"):
+        return "hop", "touch_kind"
+    if record["purpose"] == "alias" and record["touch_kind"] not in ("click", "lead"):
         return "hop", "touch_kind"
     return None if is_uuid(record["touch_id"]) else ("hop", "touch_id")
 

@@ -28,6 +28,7 @@ _SENT_ON = (
     "toLowCardinality(toString(touch_kind)) AS kind, route, _record_time, touch_id AS event_id, occurred_at, visitor_id, '' AS click_id, "
     "'' AS lead_id, campaign, affiliate, offer, channel, country, device, bot, j.origin AS origin"
 )
+_ALIAS = "toLowCardinality(toString(touch_kind)) AS kind, route, identity_key, visitor_id, occurred_at, _record_time, touch_id AS event_id"
 _CONVERSION = (
     "route, _record_time, partner, transaction_id, content, event_id, judged, status_at, status, occurred_at, value, payout, currency, click_id, "
     "lead_id, visitor_id, goal, campaign, affiliate, offer, channel, country, device, bot"
@@ -111,6 +112,24 @@ class History:
         """Return all claims of identity keys (``identity_key``, ``visitor_id``) on ``routes``, in the order in which they were taken."""
         where = f"{_at(('link',), routes)} AND purpose = 'claim' ORDER BY _ingested_at, _source, _offset"
         return self._frame("identity_key, visitor_id", partitions, where)
+
+    def aliases(self, floors: Floors, partitions: int) -> Iterator[pl.DataFrame]:
+        """Yield ids that lead to a visitor of another route (``identity_key``, ``kind``: click or lead, ``visitor_id``) after the floors, with the
+        id and time of the touch, in no order."""
+        return self._frames(
+            _ALIAS, partitions, f"j.kind = 'link' AND purpose = 'alias' AND {_after(floors, partitions)}"
+        )
+
+    def cold_aliases_on(self, routes: Sequence[str], partitions: int, limit: int) -> pl.DataFrame:
+        """Return what `aliases` yields, of ``routes``: of each visitor the earliest touch, of each id ``limit`` + 1 visitors at most."""
+        first = "(j.occurred_at, toString(j.touch_id))"
+        columns = (
+            "toLowCardinality(toString(touch_kind)) AS kind, route, identity_key, visitor_id, min(j.occurred_at) AS occurred_at, "
+            f"max(j._record_time) AS _record_time, argMin(j.touch_id, {first}) AS event_id"
+        )
+        ours = f"{_at(('link',), routes)} AND purpose = 'alias'"
+        each = f"GROUP BY route, touch_kind, identity_key, visitor_id LIMIT {limit + 1} BY touch_kind, identity_key"
+        return self._frame(columns, partitions, f"{ours} {each}")
 
     def transactions(self, floors: Floors, partitions: int) -> pl.DataFrame:
         """Return all conversions of each transaction that has one after its partition's floor."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from schemas.attribution import Models, default_models
 from schemas.topics import IDENTIFIED_TOPICS
 from streams.settings import WorkerSettings
+from streams.state.aliases import Aliases
 from streams.state.ids import SeenIds
 from streams.state.interned import Interned
-from streams.state.links import Links
+from streams.state.links import DEFAULT_LIMIT, Links
 from streams.state.requests import Requests
 from streams.state.touches import Touches
 from streams.state.transactions import Transactions
@@ -18,7 +19,8 @@ BACKWARD_MS = 3600 * 1000
 
 @dataclass(slots=True)
 class PartitionState:
-    """Ids seen per topic of touches and of postbacks, touches, transactions counted here, requests credited here.
+    """Ids seen per topic of touches and of postbacks, touches, transactions counted here, requests credited here, ids of clicks and of leads that
+    lead to other routes.
 
     ``cold_floor`` is the record time (ms) up to which facts may be in the journal only; None if the journal holds nothing older. ``warm`` are
     the routes whose older facts have been loaded since, ``unresolved`` those of requests in memory whose click or lead is not.
@@ -31,6 +33,7 @@ class PartitionState:
     transactions: Transactions = field(default_factory=Transactions)
     requests: Requests = field(default_factory=Requests)
     links: Links = field(default_factory=Links)
+    aliases: dict[str, Aliases] = field(default_factory=lambda: aliases_of(DEFAULT_LIMIT))
     cold_floor: int | None = None
     warm: set[str] = field(default_factory=set)
     unresolved: set[str] = field(default_factory=set)
@@ -57,18 +60,26 @@ class PartitionState:
         self.transactions.expire(floor)
         self.requests.expire(floor)
         self.links.expire(floor)
+        for aliases in self.aliases.values():
+            aliases.expire(floor)
         self.warm.clear()
         self.cold_floor = max(floor, self.cold_floor or floor)
         self.swept_at = self.newest
 
     @property
     def nbytes(self) -> int:
-        """Bytes held in columns (ids, touches, credits)."""
+        """Bytes held in columns (ids, touches, aliases, credits)."""
         return (
             self.touches.nbytes
             + self.requests.credits.nbytes
+            + sum(aliases.nbytes for aliases in self.aliases.values())
             + sum(seen.nbytes for seen in self.ids.values())
         )
+
+
+def aliases_of(limit: int) -> dict[str, Aliases]:
+    """Return that nothing is known of ids of clicks and of leads; ``limit``: visitors that may carry one."""
+    return {"click": Aliases(limit), "lead": Aliases(limit)}
 
 
 def empty_partition(settings: WorkerSettings) -> PartitionState:
@@ -80,4 +91,5 @@ def empty_partition(settings: WorkerSettings) -> PartitionState:
         },
         settings.models,
         links=Links(settings.person_limit),
+        aliases=aliases_of(settings.person_limit),
     )

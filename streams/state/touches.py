@@ -66,6 +66,18 @@ def route_code(route: str) -> int:
 BY_LEAD, BY_CLICK = 1 << 43, 1 << 44
 """What a time in ms is taken from to make a step: a click counts for more than a lead, an earlier touch for more than a later one."""
 
+
+def step_of(least: int, occurred_at: int, event_hi: int) -> int:
+    """Return what `steps_of` does, of one touch."""
+    return ((least - occurred_at) << 16) + (0xFFFF - (event_hi >> 48))
+
+
+def steps_of(least: int, occurred_at: I64, event_hi: U64) -> I64:
+    """Return the steps of touches: of two at one moment the one with the smaller event id counts for more."""
+    first = (event_hi >> np.uint64(48)).astype(np.int64)
+    return ((least - occurred_at) << 16) + (0xFFFF - first)
+
+
 GATHERED = ("event_hi", "event_lo", "occurred_at", "kind", *DIMENSIONS, "bot")
 
 
@@ -150,21 +162,24 @@ class Touches:
             chains.add(np.ascontiguousarray(added[name]))
         self.rows = end
 
-    def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> tuple[U64, I64]:
-        """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does, and the step: it grows as better
-        touches become known.
+    def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> tuple[U64, I64, I64]:
+        """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does, the step: it grows as better
+        touches become known; and the row of the touch (for `gather`), −1 if there is none.
 
         Arguments are arrays of one length: route codes, hashes (0: not named), times in ms. Only touches on the row's route with
         ``occurred_at <= until`` count, the earliest by (occurred_at, event id) first.
         """
         found = np.zeros(len(routes), dtype=np.uint64)
         steps = np.zeros(len(routes), dtype=np.int64)
+        found_in = np.full(len(routes), -1, dtype=np.int64)
         for chains, wanted, least in ((self._leads, leads, BY_LEAD), (self._clicks, clicks, BY_CLICK)):
             places, rows = self._eligible(chains.find(wanted), routes, until)
             first = np.flatnonzero(np.diff(places, prepend=-1))
             found[places[first]] = self._columns["visitor"][rows[first]]
-            steps[places[first]] = least - self._columns["occurred_at"][rows[first]]
-        return found, steps
+            at, high = (self._columns[name][rows[first]] for name in ("occurred_at", "event_hi"))
+            steps[places[first]] = steps_of(least, at, high)
+            found_in[places[first]] = rows[first]
+        return found, steps, found_in
 
     def journeys(
         self, routes: U32, visitors: U64, since: I64, until: I64, only: U64 | None = None
@@ -188,6 +203,12 @@ class Touches:
     def gather(self, rows: I64) -> dict[str, npt.NDArray[Any]]:
         """Return the columns of the touches in ``rows``; dimensions as numbers of `interned`."""
         return {name: self._columns[name][rows] for name in GATHERED}
+
+    def event_id(self, row: int) -> int:
+        """Return the event id of the touch in ``row`` as a 128-bit integer, 0 for row −1."""
+        if row < 0:
+            return 0
+        return int(self._columns["event_hi"][row]) << 64 | int(self._columns["event_lo"][row])
 
     def led_to(self, named: U64) -> Led:
         """Return every visitor that a click or lead id among the hashes ``named`` leads to, whenever that was."""

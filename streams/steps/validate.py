@@ -22,7 +22,7 @@ AHEAD_MS = 3_600_000
 """How far an event's time may lie after its record time."""
 MOST_MICROS = 10**15
 MOST_REVISIONS = 2**31 - 1
-PURPOSES = ("claim", "pair", "touch")
+PURPOSES = ("claim", "pair", "touch", "alias")
 STATUSES = ("pending", "approved", "rejected", "reversed")
 
 _REQUIRED = {
@@ -179,8 +179,10 @@ def _bad_purpose(frame: pl.DataFrame) -> Mask:
 
 
 def _bad_touch_kind(frame: pl.DataFrame) -> Mask:
-    named = _unless(frame, "touch_kind", TOUCH_KINDS.__contains__)
-    return np.asarray(named & (frame["purpose"] == "touch").to_numpy())
+    purpose = frame["purpose"]
+    touched = _unless(frame, "touch_kind", TOUCH_KINDS.__contains__) & (purpose == "touch").to_numpy()
+    led = _unless(frame, "touch_kind", ("click", "lead").__contains__) & (purpose == "alias").to_numpy()
+    return np.asarray(touched | led)
 
 
 def _bad_touch_id(frame: pl.DataFrame) -> Mask:

@@ -285,7 +285,7 @@ class HistoryModel:
 
     def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
         rows = self._of(("link",), numbers, partitions).sort("_ingested_at", "_source", "_offset")
-        return rows.filter(pl.col("purpose") != "claim").select(
+        return rows.filter(pl.col("purpose").is_in(["pair", "touch"])).select(
             "_partition", "visitor_id", "winner", "origin"
         )
 
@@ -294,10 +294,25 @@ class HistoryModel:
         rows = rows.filter(_among("route", routes), pl.col("purpose") == "claim")
         return rows.select("_partition", "identity_key", "visitor_id")
 
+    def aliases(self, floors: Floors, partitions: int) -> Iterator[pl.DataFrame]:
+        yield self._aliases(list(floors), partitions).filter(_after(floors)).reverse()
+
+    def cold_aliases_on(self, routes: Sequence[str], partitions: int, limit: int) -> pl.DataFrame:
+        return self._aliases(range(partitions), partitions).filter(_among("route", routes))
+
+    def _aliases(self, numbers: Iterable[int], partitions: int) -> pl.DataFrame:
+        rows = self._of(("link",), numbers, partitions).filter(pl.col("purpose") == "alias")
+        touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
+        rows = rows.with_columns(**{name: pl.col(column) for name, column in touch.items()})
+        names = (*_names(history._ALIAS), "_partition")
+        return rows.select(dict.fromkeys(names))
+
     def _touches(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:
         """Touches where they happened, and those that were sent on."""
         own = self._of(kinds, numbers, partitions).with_columns(origin=pl.lit(""))
-        sent = self._of(("link",), numbers, partitions).filter(_among("touch_kind", kinds))
+        sent = self._of(("link",), numbers, partitions).filter(
+            pl.col("purpose") == "touch", _among("touch_kind", kinds)
+        )
         touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
         sent = sent.with_columns(**{name: pl.col(column) for name, column in touch.items()})
         return pl.concat([_chosen(rows, f"{history._TOUCH}, _record_time") for rows in (own, sent)])
