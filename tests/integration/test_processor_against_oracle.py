@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from schemas.attribution import Models, default_models, parse_models
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.topics import TOPICS
 from simulator.generate import generate
 from simulator.items import prepared
@@ -73,12 +74,12 @@ class Rows(Protocol):
 class Model:
     """A log in memory, a processor over it, and the rows it leaves."""
 
-    def __init__(self, seed: int, events: int, models: Models) -> None:
+    def __init__(self, seed: int, events: int, models: Models, bounds: Bounds = DEFAULTS) -> None:
         self.chance = random.Random(seed)
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
         for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2)):
             self.append(*prepared(item, PARTITIONS))
-        settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT)
+        settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT, bounds=bounds)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
         sources = {line: source_name(CLUSTER, line) for line in LINES}
         self.processor = Processor(settings, Lookups.open("", ""), states, sources, PARTITIONS)
@@ -134,6 +135,21 @@ def test_every_number_agrees(seed: int, events: int, most: int, models: Models) 
     expected = compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models, person_limit=LIMIT))
     assert_agrees(model, expected)
     assert len({state.flag for state in expected.transactions.values()}) >= 5, "what is compared occurs"
+
+
+def test_every_number_agrees_under_other_bounds() -> None:
+    """Amounts above a hundred are refused, and what is up to three hours ahead is not."""
+    bounds = Bounds(amount_limit=100, future_tolerance_seconds=3 * 3600)
+    model = Model(4, 4000, default_models(), bounds)
+    model.run(700)
+    spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
+    rules = Rules(models=default_models(), person_limit=LIMIT, bounds=bounds)
+    expected = compute(Log(CLUSTER, PARTITIONS, spans), rules)
+    assert_agrees(model, expected)
+    reasons = Counter(
+        reject.reason for source in expected.sources.values() for reject in source.rejects.values()
+    )
+    assert reasons["amount"] > 50, "what is compared occurs"
 
 
 def assert_agrees(model: Rows, expected: Result) -> None:
