@@ -13,7 +13,8 @@ class Mess:
     ``foreign`` (ids that others minted). Of leads: ``devices`` (the same person as an earlier one, on another device),
     ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one status), ``shuffled`` (statuses arrive in another
     order), ``revalued`` (a status is reported again with other amounts, such as after a partial refund), ``illegal`` (statuses that do not
-    follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click). Of status updates:
+    follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing leads to a click), ``skewed`` (by the
+    partner's clock the conversion was before its click). Of status updates:
     ``bare`` (no click id, no value).
     """
 
@@ -33,6 +34,7 @@ class Mess:
     bare: float = 0.3
     devices: float = 0.15
     shared: float = 0.02
+    skewed: float = 0.03
 
     def __post_init__(self) -> None:
         for field in fields(self):

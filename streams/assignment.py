@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tenacity import RetryError
 
-from schemas.attribution import counts
+from schemas.attribution import NAMED_LATE_MS, counts
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.errors import Unavailable
@@ -110,7 +110,7 @@ class Assignments:
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")
-        ahead_ms = max(AHEAD_MS, self.settings.bounds.ahead_ms)
+        ahead_ms = max(AHEAD_MS, self.settings.bounds.ahead_ms) + NAMED_LATE_MS
         cold = Cold(self.history, partitions, patience, impressions, ahead_ms)
         processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
         newest = self.journal.newest_ingestion(names)

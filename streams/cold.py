@@ -44,8 +44,8 @@ AHEAD_MS = DEFAULTS.ahead_ms
 
 class Cold(NamedTuple):
     """The journal as the place of what memory has let go; ``partitions`` as the topics have now. ``patiently`` repeats a call while ClickHouse
-    is away. ``impressions``: whether a model looks at them. ``ahead_ms``: how far a record's occurred_at may lie after its record time, so a request
-    that was let go may be concerned by what is older than the floor and this."""
+    is away. ``impressions``: whether a model looks at them. ``ahead_ms``: how far a conversion may lie after its record time, and a touch that
+    concerns it after that: a request that was let go may be concerned by what is older than the floor and this."""
 
     history: History
     partitions: int

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.attribution import TOUCH_KINDS, Models, longest_lookback
+from schemas.attribution import NAMED_LATE_MS, TOUCH_KINDS, Models, longest_lookback, longest_skew
 from schemas.ids import route_of
 from streams.requesting import Wish
 from streams.rows import Trigger, credit_frame
@@ -183,7 +183,7 @@ class _Resolved(NamedTuple):
     the step of that, and whether that visitor belongs to another."""
 
     routes: npt.NDArray[np.uint32]
-    until: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]
     clicks: npt.NDArray[np.uint64]
     leads: npt.NDArray[np.uint64]
     found: npt.NDArray[np.uint64]
@@ -195,12 +195,12 @@ class _Resolved(NamedTuple):
 def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
     """Find the visitor of each request by all that is known now; from now on, touches of that visitor concern the request."""
     routes = np.array([route_code(key[2]) for key in keys], dtype=np.uint32)
-    until = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
+    at = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
     clicks, leads, named = (
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    found, steps = state.touches.visitors_of(routes, clicks, leads, until)
+    found, steps = state.touches.visitors_of(routes, clicks, leads, at + NAMED_LATE_MS)
     visitors = np.where(found == 0, named, found)
     state.requests.watch(
         (visitor, key)
@@ -210,7 +210,7 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
     sent = np.array([bool(key[3]) for key in keys])
     steps = np.where(sent, [request.step for request in requests], steps)
     elsewhere = _elsewhere(state, keys, visitors)
-    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere)
+    return _Resolved(routes, at, clicks, leads, found, visitors, steps, elsewhere)
 
 
 def _elsewhere(
@@ -225,9 +225,12 @@ def _elsewhere(
 
 def _wanted(state: PartitionState, requests: Sequence[Request], resolved: "_Resolved") -> Columns:
     """Return the credits that requests come to by all that is known now, those of one request (``place``) after those of the one before."""
-    since = resolved.until - longest_lookback(state.models)
+    skew = longest_skew(state.models)
+    since, until = resolved.at - longest_lookback(state.models), resolved.at + skew
     only = state.links.only(resolved.visitors, (request.origin for request in requests))
-    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until, only)
+    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, until, only)
+    # Ages are counted from the end of the window.
+    journeys = journeys._replace(age=journeys.age - skew)
     values, payouts = (
         np.array([getattr(request.claim, name) for request in requests], dtype=np.int64)
         for name in ("value", "payout")

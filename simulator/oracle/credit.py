@@ -14,6 +14,7 @@ from simulator.oracle.person import Persons
 from simulator.oracle.reject import NO_ID
 
 UNATTRIBUTED = "unattributed"
+NAMED_LATE_MS = 10 * 60 * 1000
 
 
 class Touch(NamedTuple):
@@ -81,7 +82,7 @@ def _position(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[in
 
 
 def _time_decay(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
-    return [decayed((at - touch.occurred_at) * 256 // model.half_life) for touch in candidates]
+    return [decayed(max(at - touch.occurred_at, 0) * 256 // model.half_life) for touch in candidates]
 
 
 @lru_cache(100_000)
@@ -128,9 +129,9 @@ class Journeys:
         """Return the visitor that a transaction resolves to, empty if to none."""
         for known, identifier in ((self._by_click, state.click_id), (self._by_lead, state.lead_id)):
             named = known.get((route, identifier), []) if identifier else []
-            before = [touch for touch in named if touch.occurred_at <= state.occurred_at]
-            if before:
-                return min(before).visitor_id
+            in_time = [touch for touch in named if touch.occurred_at <= state.occurred_at + NAMED_LATE_MS]
+            if in_time:
+                return min(in_time).visitor_id
         return state.visitor_id
 
     def candidates(self, visitors: Sequence[str], at: int, model: Model) -> Sequence[Touch]:
@@ -147,7 +148,7 @@ class Journeys:
 
 def _counts(touch: Touch, at: int, model: Model) -> bool:
     lookback = dict(model.lookback).get(touch.kind)
-    in_time = lookback is not None and at - lookback <= touch.occurred_at <= at
+    in_time = lookback is not None and at - lookback <= touch.occurred_at <= at + model.skew
     return in_time and (model.channels is None or touch.channel in model.channels)
 
 

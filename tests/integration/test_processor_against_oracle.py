@@ -38,11 +38,11 @@ SHORT = {"click": 100, "lead": 60, "impression": 30}
 UNUSUAL = parse_models(
     {
         "models": [
-            {"model": "shared", "version": 3, "rule": "linear", "lookback_hours": SHORT},
+            {"model": "shared", "version": 3, "rule": "linear", "lookback_hours": SHORT, "skew_seconds": 90},
             {"model": "shared", "version": 4, "rule": "linear", "lookback_hours": SHORT, "direct": "ignored"},
             {
                 **{"model": "decay", "version": 1, "rule": "time_decay", "half_life_hours": 3},
-                **{"lookback_hours": SHORT, "direct": "last_resort"},
+                **{"lookback_hours": SHORT, "direct": "last_resort", "skew_seconds": 600},
             },
             {
                 **{
@@ -77,7 +77,7 @@ class Model:
     def __init__(self, seed: int, events: int, models: Models, bounds: Bounds = DEFAULTS) -> None:
         self.chance = random.Random(seed)
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
-        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2)):
+        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2, skewed=0.1)):
             self.append(*prepared(item, PARTITIONS))
         settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT, bounds=bounds)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
@@ -135,6 +135,10 @@ def test_every_number_agrees(seed: int, events: int, most: int, models: Models) 
     expected = compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models, person_limit=LIMIT))
     assert_agrees(model, expected)
     assert len({state.flag for state in expected.transactions.values()}) >= 5, "what is compared occurs"
+    at = {key: state.occurred_at for key, state in expected.transactions.items()}
+    assert any(c.touch_at > at[c.partner, c.transaction_id] for c in expected.credits), (
+        "what is compared occurs"
+    )
 
 
 def test_every_number_agrees_under_other_bounds() -> None:
