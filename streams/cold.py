@@ -143,7 +143,7 @@ def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) 
 def put_requests(
     states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame
 ) -> None:
-    """Put journaled requests (the newest per key wins) and their credits in force back; those in memory stay as they are.
+    """Put journaled requests (the newest of each origin) and their credits in force back; those in memory stay as they are.
 
     Their touches have been put back before: they lead to the visitors whose later touches concern the requests.
     """
@@ -153,10 +153,7 @@ def put_requests(
         request.former = former
         keys.setdefault(number, []).append(key)
         held = states[number].requests
-        if (request.revision, request.step) > held.known_revision(key) and (
-            key not in held.by_key or (number, key) in fresh
-        ):
-            held.put(key, request)
+        if (key not in held.by_key or (number, key) in fresh) and held.take(key, request):
             fresh[number, key] = None
     _put_credits(states, credits_in_force, list(fresh))
     for number, ours in keys.items():

@@ -1,6 +1,6 @@
 """Crediting: requests taken, touches that concern them, and the signed credit rows that follow (docs/rules.md, section 7)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,18 +75,17 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
 def take_requests(
     states: Mapping[int, PartitionState], frame: pl.DataFrame
 ) -> tuple[npt.NDArray[np.int8], list[Hit]]:
-    """Let each request of ``frame`` stand that has a higher revision (then step) than the one that stands; the others are duplicates."""
+    """Take each request of ``frame`` that has a higher revision (then step) than the last one of its origin; the others are duplicates."""
     verdict = np.zeros(frame.height, dtype=np.int8)
     hits = []
     for place, (number, trigger, key, request) in enumerate(requests_of(frame)):
         requests = states[number].requests
         # As new as the newest record: it is not let go before the journal has it.
         request.seen_at = max(request.seen_at, states[number].newest)
-        if (request.revision, request.step) <= requests.known_revision(key):
+        if requests.take(key, request):
+            hits.append(Hit(number, key, trigger))
+        else:
             verdict[place] = 1
-            continue
-        requests.put(key, request)
-        hits.append(Hit(number, key, trigger))
     return verdict, hits
 
 
@@ -104,7 +103,12 @@ def credit(
     requests = [state.requests.by_key[key] for key in triggers]
     resolved = _resolve(state, list(triggers), requests)
     if onward is not None:
-        onward += _sent_on(state, triggers, requests, resolved)
+        onward += _sent_on(state, list(triggers.items()), requests, resolved)
+        others = [(key, trigger, one) for key, trigger in triggers.items() for one in _aside(state, key)]
+        if others:
+            keys, aside = [key for key, *_ in others], [one for *_, one in others]
+            pairs = [(key, trigger) for key, trigger, _ in others]
+            onward += _sent_on(state, pairs, aside, _resolve(state, keys, aside))
     wanted = _wanted(state, requests, resolved)
     place, rows = held_rows(requests)
     held = {"place": place, **state.requests.credits.gather(rows)}
@@ -122,29 +126,41 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
 
     Return the routes of those that name a click or lead which memory does not hold.
     """
-    resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
+    requests = [state.requests.by_key[key] for key in keys]
+    resolved = _resolve(state, keys, requests)
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    routes = {keys[place][2] for place in lost}
     if state.links.winners:
-        requests = [state.requests.by_key[key] for key in keys]
         for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):
             # What was sent before the fence follows from what is remembered of it.
             if requests[place].sent is None and place not in lost:
                 requests[place].sent = sendings
-    return {keys[place][2] for place in lost}
+        others = [(key, one) for key in keys for one in _aside(state, key) if one.sent is None]
+        if others:
+            keys, requests = [key for key, _ in others], [one for _, one in others]
+            found = _sendings(state, keys, requests, _resolve(state, keys, requests))
+            for request, sendings in zip(requests, found, strict=True):
+                request.sent = sendings
+    return routes
+
+
+def _aside(state: PartitionState, key: RequestKey) -> Iterable[Request]:
+    """Return the requests of other origins than that of the one that stands."""
+    return state.requests.aside.get(key, {}).values()
 
 
 def _sent_on(
     state: PartitionState,
-    triggers: Mapping[RequestKey, Trigger],
+    triggers: Sequence[tuple[RequestKey, Trigger]],
     requests: Sequence[Request],
     resolved: "_Resolved",
 ) -> Iterator[Wish]:
     """Yield what is to be sent on of requests, as far as it was not."""
     if not state.links.winners:
         return
-    found = _sendings(state, list(triggers), requests, resolved)
-    for request, trigger, sendings in zip(requests, triggers.values(), found, strict=True):
+    found = _sendings(state, [key for key, _ in triggers], requests, resolved)
+    for request, (_, trigger), sendings in zip(requests, triggers, found, strict=True):
         new, request.sent = sendings - (request.sent or frozenset()), sendings
         time = max(trigger[2], request.seen_at)
         for sending in sorted(new):
@@ -154,10 +170,10 @@ def _sent_on(
 def _sendings(
     state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], resolved: "_Resolved"
 ) -> list[frozenset[Sending]]:
-    """Return what the owner of each request's visitor, and other owners that could have got it, are to be told.
+    """Return what the owner of each request's visitor, and of other visitors that it could have come to, are to be told.
 
-    What a request came to before depends on what was read first, and a crash forgets it: so all whom the ids it ever named lead to are told that
-    it is not theirs.
+    What a request came to before depends on what was read first, and a crash forgets it: so of all whom the ids it ever named lead to, the owners
+    are told that it is not theirs.
     """
     named = [(place, value) for place, request in enumerate(requests) for value in request.named]
     values = np.array([value for _, value in named], dtype=np.uint64)
@@ -165,16 +181,16 @@ def _sendings(
     led = state.touches.led_to(values)
     visitors = np.concatenate((resolved.visitors, values, led.visitors))
     places = np.concatenate((np.arange(len(requests)), places, places[led.places]))
-    told: list[dict[str, Sending]] = [{} for _ in requests]
+    told: list[dict[tuple[str, str], Sending]] = [{} for _ in requests]
     for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
         place, visitor = int(places[row]), state.links.text(int(visitors[row]))
         if route_of(visitor) != keys[place][2]:
             continue
         request, owner = requests[place], state.links.winners[visitor]
         ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
-        sending = (owner, request.origin or visitor, request.revision, int(resolved.steps[place]), not ours)
-        if ours or owner not in told[place]:
-            told[place][owner] = sending
+        to = owner, request.origin or visitor
+        if ours or to not in told[place]:
+            told[place][to] = (*to, request.revision, int(resolved.steps[place]), not ours)
     return [frozenset(each.values()) for each in told]
 
 

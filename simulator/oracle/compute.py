@@ -168,8 +168,8 @@ class _Line:
             return self.touch_ids.verdict(event_id, record.time, content_of(fields))
         if self.topic == CONVERSIONS:
             return self.identities.verdict(_identity(fields), content_of(fields))
-        key = fields["partner"], fields["transaction_id"], fields["route"], fields["person"]
-        return self.revisions.verdict(key, (fields["revision"], fields["step"]))
+        key = tuple(fields[name] for name in ("partner", "transaction_id", "route", "person", "origin"))
+        return self.revisions.verdict(key, (fields["revision"], fields["step"], fields["moved"]))
 
     def _hold(self, event_id: str, fields: Mapping[str, Any]) -> None:
         """Note which accepted event a duplicate stands behind."""

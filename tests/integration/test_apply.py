@@ -145,7 +145,7 @@ def test_a_version_is_applied_to_what_was_before_it(
     assert journal.query(LEDGER) == [before]
 
     monkeypatch.setattr("streams.applying.REQUESTS", 40)
-    monkeypatch.setattr("deploy.attribution.BLOCK", 30)
+    monkeypatch.setattr("deploy.attribution.BLOCK", 10)
     # It dies before a block, between two rollups, and before the version is in force.
     for name, times in (("pack_block", 2), ("restate_version", 1), ("put_in_force", 0)):
         where = {"pack_block": "sinks.clickhouse.journal"}.get(name, "deploy.attribution")

@@ -93,7 +93,7 @@ class Model:
     def run(self, most: int) -> None:
         """Take up to ``most`` records of a few random lines at a time until nothing is left."""
         while waiting := [line for line in LINES if self.lines.next_offset[line] < len(self.log[line])]:
-            chosen = self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
+            chosen = self.chosen(waiting)
             unit = self.lines.unit([self._batch(line, self.chance.randint(1, most)) for line in chosen])
             assert unit is not None
             outcome = self.processor.process(unit)
@@ -102,6 +102,10 @@ class Model:
                     self.frames[frame["kind"][0]].append(frame)
             for hop in outcome.hops:
                 self.append(*hop)
+
+    def chosen(self, waiting: list[Line]) -> list[Line]:
+        """Return the lines to take from next."""
+        return self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
 
     def _batch(self, line: Line, count: int) -> RawBatch:
         start = self.lines.next_offset[line]
