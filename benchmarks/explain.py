@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.embedded.clickhouse import ClickHouseServer
+from schemas.attribution import default_models
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.explain import explain
 from sinks.clickhouse.migrate import apply_migrations
@@ -84,7 +85,7 @@ COLUMNS: Mapping[str, str] = {
     "sign": "if(place >= 15, 1, 0)",
     "revision": "if(place IN (14, 15), 1, 0)",
     "model": "if(place >= 16, 'linear', '')",
-    "model_version": "if(place >= 16, 1, 0)",
+    "model_version": f"if(place >= 16, {default_models()[0].version}, 0)",
     "weight": "if(place >= 16, 250000000, 0)",
     "touch_id": f"if(place >= 16, {_EVENT.format('number - 8')}, toUUID('00000000-0000-0000-0000-000000000000'))",
     "touch_at": _AT.format("place - 8"),

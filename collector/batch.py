@@ -85,7 +85,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _read(context: Context, item: object, received_at: int) -> Event | FieldError:
     try:
-        return read_item(item, received_at, context.privacy, context.minter)
+        return read_item(item, received_at, context.privacy, context.minter, context.settings.bounds)
     except FieldError as error:
         return error
 

@@ -9,6 +9,7 @@ from collector.errors import FieldError
 from collector.events import Event
 from collector.minting import Minter
 from collector.privacy import Privacy, hash_email, hash_phone, truncate_ip
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.ids import route_of
 
 CONVERSION_NAMESPACE = uuid.UUID("6f1c1d56-5f0e-5d0b-9a57-2f4a4c3ab3f1")
@@ -35,7 +36,9 @@ FIELDS: Mapping[str, frozenset[str]] = {
 Item = Mapping[str, object]
 
 
-def read_item(item: object, received_at: int, privacy: Privacy, minter: Minter) -> Event:
+def read_item(
+    item: object, received_at: int, privacy: Privacy, minter: Minter, bounds: Bounds = DEFAULTS
+) -> Event:
     """Return the event that an item of a batch, as JSON gave it, describes.
 
     Numbers must have been read as int or Decimal. Ids that are left out are minted on the route of the item's
@@ -50,10 +53,10 @@ def read_item(item: object, received_at: int, privacy: Privacy, minter: Minter) 
     unknown = next((name for name in item if name not in FIELDS[kind]), None)
     if unknown is not None:
         raise FieldError(unknown[: text.IDENTIFIER_BYTES], f"is not a field of a {kind}", "unknown_field")
-    record = _common(kind, item, received_at, privacy)
+    record = _common(kind, item, received_at, privacy, bounds)
     if kind == "conversion":
-        return Event(kind, _conversion(item, record, received_at))
-    return Event(kind, _touch(kind, item, record, privacy, minter))
+        return Event(kind, _conversion(item, record, received_at, bounds))
+    return Event(kind, _touch(kind, item, record, privacy, minter, bounds))
 
 
 def _text(item: Item, name: str) -> str:
@@ -65,13 +68,13 @@ def _text(item: Item, name: str) -> str:
     return value
 
 
-def _common(kind: str, item: Item, received_at: int, privacy: Privacy) -> dict[str, Any]:
+def _common(kind: str, item: Item, received_at: int, privacy: Privacy, bounds: Bounds) -> dict[str, Any]:
     record: dict[str, Any] = {
         "received_at": received_at,
         "ip": _network(_text(item, "ip")),
         "user_agent": text.user_agent(_text(item, "user_agent")),
         "event_id": text.event_id(_text(item, "event_id")) if item.get("event_id") else "",
-        "occurred_at": _time(item, "occurred_at", received_at, received_at),
+        "occurred_at": _time(item, "occurred_at", received_at, received_at, bounds),
         "consent": text.consent(_text(item, "consent")),
     }
     for name in (*_TEXT, *_OWN_TEXT[kind]):
@@ -88,12 +91,14 @@ def _network(address: str) -> str:
     return network
 
 
-def _time(item: Item, name: str, default: int, received_at: int) -> int:
+def _time(item: Item, name: str, default: int, received_at: int, bounds: Bounds) -> int:
     value = item.get(name)
-    return default if value is None else values.time_ms(name, value, received_at)
+    return default if value is None else values.time_ms(name, value, received_at, bounds)
 
 
-def _touch(kind: str, item: Item, record: dict[str, Any], privacy: Privacy, minter: Minter) -> dict[str, Any]:
+def _touch(
+    kind: str, item: Item, record: dict[str, Any], privacy: Privacy, minter: Minter, bounds: Bounds
+) -> dict[str, Any]:
     record["event_id"] = record["event_id"] or minter.event_id()
     if not record["visitor_id"]:
         named_click = record.get("click_id", "")
@@ -104,7 +109,7 @@ def _touch(kind: str, item: Item, record: dict[str, Any], privacy: Privacy, mint
     if kind == "lead":
         record["email_hash"] = _hash(item, "email", lambda address: hash_email(address, privacy.key))
         record["phone_hash"] = _hash(item, "phone", lambda number: hash_phone(number, privacy))
-        record["value"] = _amount(item, "value") or 0
+        record["value"] = _amount(item, "value", bounds) or 0
         record["currency"] = values.currency(_text(item, "currency"), record["value"])
     return record
 
@@ -120,22 +125,22 @@ def _hash(item: Item, name: str, hashed: Callable[[str], str]) -> str:
     return given
 
 
-def _amount(item: Item, name: str) -> int | None:
+def _amount(item: Item, name: str, bounds: Bounds) -> int | None:
     units, micros = item.get(name), item.get(f"{name}_micros")
     if units is not None and micros is not None:
         raise FieldError(f"{name}_micros", f"stands beside {name}; send one of them", "amount")
     if units is not None:
-        return values.micros(name, units)
-    return None if micros is None else values.whole_micros(f"{name}_micros", micros)
+        return values.micros(name, units, bounds)
+    return None if micros is None else values.whole_micros(f"{name}_micros", micros, bounds)
 
 
-def _conversion(item: Item, record: dict[str, Any], received_at: int) -> dict[str, Any]:
+def _conversion(item: Item, record: dict[str, Any], received_at: int, bounds: Bounds) -> dict[str, Any]:
     for name in ("partner", "transaction_id"):
         if not record[name]:
             raise FieldError(name, "is missing", "missing")
     record["status"] = values.status(_text(item, "status"))
-    record["status_at"] = _time(item, "status_at", record["occurred_at"], received_at)
-    record["value"], record["payout"] = _amount(item, "value"), _amount(item, "payout")
+    record["status_at"] = _time(item, "status_at", record["occurred_at"], received_at, bounds)
+    record["value"], record["payout"] = (_amount(item, name, bounds) for name in ("value", "payout"))
     record["currency"] = values.currency(_text(item, "currency"), record["value"], record["payout"])
     if not record["event_id"]:
         told = record["partner"], record["transaction_id"], record["status"], str(record["status_at"])

@@ -62,7 +62,9 @@ def _event(context: Context, request: Request, fields: Mapping[str, str]) -> tup
     record["lead_id"] = record["lead_id"] or context.minter.mint(route_of(record["visitor_id"]))
     record["email_hash"] = hash_email(fields["email"], context.privacy.key) if "email" in fields else ""
     record["phone_hash"] = hash_phone(fields["phone"], context.privacy) if "phone" in fields else ""
-    record["value"] = values.micros("value", fields["value"]) if "value" in fields else 0
+    record["value"] = (
+        values.micros("value", fields["value"], context.settings.bounds) if "value" in fields else 0
+    )
     record["currency"] = values.currency(fields.get("currency", ""), record["value"])
     return Event("lead", record), is_new
 

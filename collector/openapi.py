@@ -9,13 +9,19 @@ from collector.items import FIELDS
 from collector.partners import RESERVED
 from collector.text import CONSENTS, RULES, URL_BYTES
 from collector.touches import parameters
-from collector.values import HIGHEST_MICROS, STATUSES
+from collector.values import STATUSES
+from schemas.bounds import WIDEST
 
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
 _UUID: Json = {"type": "string", "format": "uuid"}
-_AMOUNT: Json = {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,6})?$", "description": "Currency units"}
+_LIMIT = "The collector may have a lower limit"
+_AMOUNT: Json = {
+    "type": "string",
+    "pattern": r"^\d{1,9}(\.\d{1,6})?$",
+    "description": f"Currency units. {_LIMIT}",
+}
 _TIME: Json = {
     "description": "ISO 8601 with Z or an offset, or ms since 1970",
     "anyOf": [
@@ -35,7 +41,7 @@ _SPECIAL: Mapping[str, Json] = {
     **{key: {"type": "string", "pattern": "^[0-9a-f]{64}$"} for key in ("email_hash", "phone_hash")},
     **dict.fromkeys(("value", "payout"), _AMOUNT),
     **{
-        key: {"type": "integer", "minimum": 0, "maximum": HIGHEST_MICROS}
+        key: {"type": "integer", "minimum": 0, "maximum": WIDEST.micros, "description": _LIMIT}
         for key in ("value_micros", "payout_micros")
     },
     "to": {"type": "string", "format": "uri", "maxLength": URL_BYTES, "description": "A target we signed"},

@@ -82,7 +82,7 @@ def decide(context: Context, call: Call, claim: Claim, received_at: int) -> Even
         if moment in fields:
             fields[moment] = _milliseconds(fields[moment])
     item = {"kind": "conversion", "partner": partner.name, **fields}
-    return read_item(item, received_at, context.privacy, context.minter)
+    return read_item(item, received_at, context.privacy, context.minter, context.settings.bounds)
 
 
 async def _decide(context: Context, request: Request) -> tuple[Call, Decision]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collector.partners import Partner
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.remote import RegistrySettings
 
 
@@ -21,7 +22,7 @@ class CollectorSettings:
     ``metrics_port`` 0: no metrics are served. ``read_seconds``: how long head and body of a request may each take. ``rate_per_address``,
     ``rate_per_key``: requests a second from one client address, and with one token or of one partner; 0: no limit.
     ``http2``: HTTP/2 is spoken, too. ``spool_dir``: where events are kept while the broker is away, at most ``spool_max_bytes``, in files of
-    ``spool_segment_bytes``; empty: nowhere, they get 503.
+    ``spool_segment_bytes``; empty: nowhere, they get 503. ``bounds``: what amounts and times are held against.
     """
 
     bootstrap: str
@@ -58,4 +59,5 @@ class CollectorSettings:
     spool_dir: str = ""
     spool_max_bytes: int = 1 << 30
     spool_segment_bytes: int = 8 << 20
+    bounds: Bounds = DEFAULTS
     registry: RegistrySettings = field(default_factory=RegistrySettings)

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
 from collector.errors import FieldError
+from schemas.bounds import Bounds
 
 EARLIEST = 946_684_800_000
-FUTURE_MS = 3_600_000
-HIGHEST_MICROS = 10**15
 STATUSES = ("pending", "approved", "rejected", "reversed")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,11 +18,11 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 
 
-def time_ms(field: str, value: object, received_at: int) -> int:
+def time_ms(field: str, value: object, received_at: int, bounds: Bounds) -> int:
     """Return a time as ms UTC: an integer is that already, a text is ISO 8601 with Z or an offset (finer
     parts are cut).
 
-    Raises FieldError, also where the time is before 2000 or more than an hour after ``received_at``.
+    Raises FieldError, also where the time is before 2000 or further after ``received_at`` than ``bounds`` allow.
     """
     if isinstance(value, str):
         milliseconds = _iso_ms(field, value)
@@ -31,8 +30,9 @@ def time_ms(field: str, value: object, received_at: int) -> int:
         milliseconds = value
     else:
         raise FieldError(field, "is neither ISO 8601 text nor an integer of milliseconds", "time")
-    if not EARLIEST <= milliseconds <= received_at + FUTURE_MS:
-        raise FieldError(field, "is before 2000 or more than an hour in the future", "time")
+    if not EARLIEST <= milliseconds <= received_at + bounds.ahead_ms:
+        seconds = bounds.future_tolerance_seconds
+        raise FieldError(field, f"is before 2000 or more than {seconds} seconds in the future", "time")
     return milliseconds
 
 
@@ -45,7 +45,7 @@ def _iso_ms(field: str, text: str) -> int:
         raise FieldError(field, "is not a date that exists", "time") from error
 
 
-def micros(field: str, value: object) -> int:
+def micros(field: str, value: object, bounds: Bounds) -> int:
     """Return an amount of currency units, a number or decimal text, as micros.
 
     Numbers must have been read as int or Decimal: a float is refused, it has lost its digits already. Raises
@@ -58,20 +58,24 @@ def micros(field: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise FieldError(field, "is not a number", "amount")
     number = Decimal(value)
-    if not number.is_finite() or number < 0 or number.adjusted() > 9:
-        raise FieldError(field, "is negative or above a thousand million", "amount")
+    if not number.is_finite() or not 0 <= number <= bounds.amount_limit:
+        raise _out_of_bounds(field, bounds)
     if len(number.as_tuple().digits) > 40 or number != number.quantize(Decimal("0.000001"), context=_EXACT):
         raise FieldError(field, "has more than six decimals", "amount")
-    return whole_micros(field, int(number.scaleb(6, context=_EXACT)))
+    return int(number.scaleb(6, context=_EXACT))
 
 
-def whole_micros(field: str, value: object) -> int:
-    """Return an amount given in micros already. Raises FieldError unless it is an integer from 0 to 10^15."""
+def whole_micros(field: str, value: object, bounds: Bounds) -> int:
+    """Return an amount given in micros already. Raises FieldError unless it is an integer within ``bounds``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise FieldError(field, "is not an integer of micros", "amount")
-    if not 0 <= value <= HIGHEST_MICROS:
-        raise FieldError(field, "is negative or above a thousand million", "amount")
+    if not 0 <= value <= bounds.micros:
+        raise _out_of_bounds(field, bounds)
     return value
+
+
+def _out_of_bounds(field: str, bounds: Bounds) -> FieldError:
+    return FieldError(field, f"is negative or above {bounds.amount_limit:,}", "amount")
 
 
 def currency(value: str, *amounts: int | None) -> str:

@@ -16,6 +16,7 @@ from collector.partners import load_partners
 from collector.settings import CollectorSettings
 from dashboard.settings import DashboardSettings
 from schemas.attribution import Models, default_models, load_models
+from schemas.bounds import MOST_AHEAD_SECONDS, MOST_UNITS, Bounds
 from schemas.remote import RegistrySettings, check_url
 from sinks.clickhouse.settings import ClickHouseSettings
 from streams.settings import DAY_MS, WorkerSettings
@@ -222,6 +223,20 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _text("schema_registry_user", "", "User of the Schema Registry; empty: none is asked for."),
     _text("schema_registry_password", "", "Its password.", secret=True),
+    _number(
+        "amount_limit",
+        MOST_UNITS,
+        "The most that an amount may be, in whole currency units; the same for collectors and workers.",
+        1,
+        MOST_UNITS,
+    ),
+    _number(
+        "future_tolerance_seconds",
+        3600,
+        "How far an event's time may lie ahead of when it was received; the same for collectors and workers.",
+        0,
+        MOST_AHEAD_SECONDS,
+    ),
     _text("group", "funnel", "Consumer group of the workers."),
     _seconds("session_timeout_seconds", 6.0, "Kafka session timeout of a worker."),
     _seconds(
@@ -375,6 +390,7 @@ def collector_settings(values: Mapping[str, Any]) -> CollectorSettings:
         rate_per_key=values["rate_per_key"],
         spool_dir=values["spool_dir"],
         spool_max_bytes=values["spool_max_bytes"],
+        bounds=event_bounds(values),
         registry=registry_settings(values),
     )
 
@@ -434,6 +450,11 @@ def clickhouse_settings(values: Mapping[str, Any]) -> ClickHouseSettings:
     )
 
 
+def event_bounds(values: Mapping[str, Any]) -> Bounds:
+    """Return what amounts and times of events are held against, at the door and in the stream."""
+    return Bounds(values["amount_limit"], values["future_tolerance_seconds"])
+
+
 def probe_settings(values: Mapping[str, Any]) -> ProbeSettings:
     """Return what the synthetic probe can be told."""
     return ProbeSettings(
@@ -467,6 +488,7 @@ def worker_settings(values: Mapping[str, Any]) -> WorkerSettings:
         hot_window_ms=values["hot_window_hours"] * hour,
         models=attribution_models(values),
         person_limit=values["person_limit"],
+        bounds=event_bounds(values),
         max_ids=values["max_ids"],
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],

@@ -12,7 +12,7 @@ from rich.console import Console
 from deploy.backlog import Backlog, backlog_of
 from deploy.drained import NotDrained, wait_until_drained
 from deploy.progress import bar
-from deploy.settings import attribution_models, clickhouse_settings, registry_settings
+from deploy.settings import attribution_models, clickhouse_settings, event_bounds, registry_settings
 from schemas.framing import schema_id_of
 from schemas.remote import SchemaRegistry
 from schemas.topics import TOPICS
@@ -90,6 +90,7 @@ def compare_with(
         dedup_window_ms=values["dedup_window_hours"] * HOUR_MS,
         models=attribution_models(values),
         person_limit=values["person_limit"],
+        bounds=event_bounds(values),
         country_mmdb=Path(values["geo_country_mmdb"]) if values["geo_country_mmdb"] else None,
         asn_mmdb=Path(values["geo_asn_mmdb"]) if values["geo_asn_mmdb"] else None,
     )

@@ -20,9 +20,13 @@ CHANNELS = (
 )
 MOST_HOURS = 10 * 366 * 24
 MOST_MODELS = 64
+MOST_SKEW_SECONDS = 600
+NAMED_LATE_MS = MOST_SKEW_SECONDS * 1000
+"""How long after a conversion (ms) the click or lead that it names may be and still lead to its visitor, under every model: whose click it
+was does not depend on anybody's clock. Whether it earns, each model says by its ``skew``."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _REQUIRED = ("model", "version", "rule", "lookback_hours")
-_OPTIONAL = ("purpose", "channels", "direct")
+_OPTIONAL = ("purpose", "channels", "direct", "skew_seconds")
 _OF_RULE = {"position": ("first_percent", "last_percent"), "time_decay": ("half_life_hours",)}
 
 
@@ -31,7 +35,8 @@ class Model:
     """One version of one model. Times in ms.
 
     ``lookback``: touch kind → how long before the conversion such a touch may lie; a kind that is not named earns nothing.
-    ``channels``: those whose touches count; None: all. ``first``, ``last``: per cent. Fields that the rule does not use are 0.
+    ``channels``: those whose touches count; None: all. ``first``, ``last``: per cent. Fields that the rule does not use are 0. ``skew``: how long
+    after the conversion a touch may lie, by clocks that differ.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Model:
     first: int = 0
     last: int = 0
     half_life: int = 0
+    skew: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -54,6 +60,9 @@ class Model:
     def content(self) -> str:
         """What decides over credits, in one spelling: the same text, the same model."""
         described = {name: getattr(self, name) for name in self.__slots__ if name not in ("name", "version")}
+        # Versions that were registered before there was such a thing say nothing of it.
+        if not self.skew:
+            del described["skew"]
         return json.dumps(described | {"lookback": dict(self.lookback)}, sort_keys=True)
 
 
@@ -63,6 +72,11 @@ Models = tuple[Model, ...]
 def longest_lookback(models: Models) -> int:
     """Return how long before a conversion (ms) a touch of any kind may lie and earn under some model."""
     return max(longest for model in models for _, longest in model.lookback)
+
+
+def longest_skew(models: Models) -> int:
+    """Return how long after a conversion (ms) a touch may lie and earn under some model."""
+    return max(model.skew for model in models)
 
 
 def counts(models: Models, kind: str) -> bool:
@@ -137,6 +151,7 @@ def _model(where: str, entry: object) -> Model:
         first,
         last,
         half_life * HOUR_MS,
+        _whole(where, "skew_seconds", entry.get("skew_seconds", 0), MOST_SKEW_SECONDS, 0) * 1000,
     )
 
 
@@ -172,8 +187,8 @@ def _one_of(where: str, name: str, given: object, allowed: tuple[str, ...]) -> s
     return given
 
 
-def _whole(where: str, name: str, given: object, most: int) -> int:
+def _whole(where: str, name: str, given: object, most: int, least: int = 1) -> int:
     # To Python, true is a number.
-    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
-        raise ValueError(f"{where}.{name}: must be a whole number from 1 to {most}")
+    if not isinstance(given, int) or isinstance(given, bool) or not least <= given <= most:
+        raise ValueError(f"{where}.{name}: must be a whole number from {least} to {most}")
     return given

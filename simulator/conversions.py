@@ -60,7 +60,7 @@ def _statuses(chance: random.Random, mess: Mess) -> Sequence[str]:
 
 def _first(maker: Maker, purchase: Purchase) -> Record:
     """The purchase as its first report states it, but for status, times and event id."""
-    chance = maker.chance
+    chance, mess = maker.chance, maker.mess
     record = dict(blank("conversion"))
     partner = pick(chance, _PARTNER_TABLE)
     record |= {"partner": partner, "transaction_id": f"T-{maker.ids.token(14)}", "goal": pick(chance, GOALS)}
@@ -73,6 +73,11 @@ def _first(maker: Maker, purchase: Purchase) -> Record:
     record["ip"] = purchase.visitor.ip if record["user_agent"] else ""
     if chance.random() < 0.5:
         record |= {name: purchase.click.record[name] for name in ("campaign", "affiliate", "offer")}
+    if mess.skewed and chance.random() < mess.skewed:
+        # Up to twice what the models that come with funnel tolerate.
+        record["occurred_at"] = purchase.click.record["occurred_at"] - between(
+            chance, SECOND_MS, 2 * MINUTE_MS
+        )
     return record | _links(maker, purchase)
 
 

@@ -14,7 +14,8 @@ class Mess:
     same person as an earlier one, on another device), ``shared`` (an address that many type in). Of transactions: ``restated`` (more than one
     status), ``shuffled`` (statuses arrive in another order), ``revalued`` (a status is reported again with other amounts, such as after a partial
     refund), ``illegal`` (statuses that do not follow from each other), ``late`` (a touch arrives after its conversion), ``orphans`` (nothing
-    leads to a click), ``networks`` (the network's id leads to it). Of status updates: ``bare`` (no click id, no value).
+    leads to a click), ``networks`` (the network's id leads to it), ``skewed`` (by the partner's
+    clock the conversion was before its click). Of status updates: ``bare`` (no click id, no value).
     """
 
     duplicates: float = 0.05
@@ -35,6 +36,7 @@ class Mess:
     shared: float = 0.02
     networks: float = 0.2
     unfilled: float = 0.03
+    skewed: float = 0.03
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -38,7 +38,12 @@ def missing_credits(
     restore_links(states, history.links([part], parts))
     requests, in_force = history.requests({part: ALL}, parts)
     put_requests(states, requests, in_force)
-    hits = [Hit(number, key, trigger) for number, trigger, key, _ in requests_of(requests)]
+    standing = {request.request_id for request in state.requests.by_key.values()}
+    hits = [
+        Hit(number, key, trigger)
+        for number, trigger, key, request in requests_of(requests)
+        if request.request_id in standing
+    ]
     for start in range(0, len(hits), REQUESTS):
         rows = credit(state, hits[start : start + REQUESTS])
         if rows is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tenacity import RetryError
 
-from schemas.attribution import counts
+from schemas.attribution import NAMED_LATE_MS, counts
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from sinks.clickhouse.errors import Unavailable
@@ -22,7 +22,7 @@ from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.removing import check_removals
 from sinks.clickhouse.rollup import rollup_fences
 from streams.broker import Cluster, KafkaAway
-from streams.cold import Cold
+from streams.cold import AHEAD_MS, Cold
 from streams.errors import LogLossError, OwnershipLost, RollupAheadError, SplitError
 from streams.patience import patiently
 from streams.process import Processor
@@ -110,7 +110,8 @@ class Assignments:
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")
-        cold = Cold(self.history, partitions, patience, impressions)
+        ahead_ms = max(AHEAD_MS, self.settings.bounds.ahead_ms) + NAMED_LATE_MS
+        cold = Cold(self.history, partitions, patience, impressions, ahead_ms)
         processor = Processor(self.settings, self.lookups, states, sources, partitions, cold, self.resolver)
         newest = self.journal.newest_ingestion(names)
         return Assignment(token, sources, Lines(next_offset), processor, newest, cluster.topic_ids)

@@ -11,6 +11,7 @@ import polars as pl
 from tenacity import Retrying
 
 from schemas.attribution import TOUCH_KINDS
+from schemas.bounds import DEFAULTS
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
 from streams.crediting import requests_of, watch_visitors
@@ -38,18 +39,20 @@ _TRANSACTION = (
 _KEY = {"_partition": pl.UInt16, **dict.fromkeys(("partner", "transaction_id", "route", "person"), pl.String)}
 _MODEL = {"model": pl.String, "model_version": pl.UInt16}
 
-AHEAD_MS = 3_600_000
-"""How far a record's occurred_at may lie after its record time: what a cold request may be concerned by is older than the floor and this."""
+AHEAD_MS = DEFAULTS.ahead_ms
+"""How far a record's occurred_at may lie after its record time at least, whatever is set now: it was received under what was set then."""
 
 
 class Cold(NamedTuple):
     """The journal as the place of what memory has let go; ``partitions`` as the topics have now. ``patiently`` repeats a call while ClickHouse
-    is away. ``impressions``: whether a model looks at them."""
+    is away. ``impressions``: whether a model looks at them. ``ahead_ms``: how far a conversion may lie after its record time, and a touch that
+    concerns it after that: a request that was let go may be concerned by what is older than the floor and this."""
 
     history: History
     partitions: int
     patiently: Retrying
     impressions: bool
+    ahead_ms: int = AHEAD_MS
 
     def transactions(self, states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
         """Load the transactions that a frame of conversions concerns and memory does not hold."""
@@ -69,7 +72,7 @@ class Cold(NamedTuple):
         They come so late that the request may have been let go, or the request is there but not the click that leads to its visitor.
         """
         floors = {
-            number: state.cold_floor + AHEAD_MS
+            number: state.cold_floor + self.ahead_ms
             for number, state in states.items()
             if state.cold_floor is not None
         }
@@ -143,7 +146,7 @@ def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) 
 def put_requests(
     states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame
 ) -> None:
-    """Put journaled requests (the newest per key wins) and their credits in force back; those in memory stay as they are.
+    """Put journaled requests (the newest of each origin) and their credits in force back; those in memory stay as they are.
 
     Their touches have been put back before: they lead to the visitors whose later touches concern the requests.
     """
@@ -153,10 +156,7 @@ def put_requests(
         request.former = former
         keys.setdefault(number, []).append(key)
         held = states[number].requests
-        if (request.revision, request.step) > held.known_revision(key) and (
-            key not in held.by_key or (number, key) in fresh
-        ):
-            held.put(key, request)
+        if (key not in held.by_key or (number, key) in fresh) and held.take(key, request):
             fresh[number, key] = None
     _put_credits(states, credits_in_force, list(fresh))
     for number, ours in keys.items():

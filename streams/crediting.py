@@ -1,13 +1,13 @@
 """Crediting: requests taken, touches that concern them, and the signed credit rows that follow (docs/rules.md, section 7)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.attribution import TOUCH_KINDS, Models, longest_lookback
+from schemas.attribution import NAMED_LATE_MS, TOUCH_KINDS, Models, longest_lookback, longest_skew
 from schemas.ids import route_of
 from streams.requesting import Wish
 from streams.rows import Trigger, credit_frame
@@ -75,18 +75,17 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
 def take_requests(
     states: Mapping[int, PartitionState], frame: pl.DataFrame
 ) -> tuple[npt.NDArray[np.int8], list[Hit]]:
-    """Let each request of ``frame`` stand that has a higher revision (then step) than the one that stands; the others are duplicates."""
+    """Take each request of ``frame`` that has a higher revision (then step) than the last one of its origin; the others are duplicates."""
     verdict = np.zeros(frame.height, dtype=np.int8)
     hits = []
     for place, (number, trigger, key, request) in enumerate(requests_of(frame)):
         requests = states[number].requests
         # As new as the newest record: it is not let go before the journal has it.
         request.seen_at = max(request.seen_at, states[number].newest)
-        if (request.revision, request.step) <= requests.known_revision(key):
+        if requests.take(key, request):
+            hits.append(Hit(number, key, trigger))
+        else:
             verdict[place] = 1
-            continue
-        requests.put(key, request)
-        hits.append(Hit(number, key, trigger))
     return verdict, hits
 
 
@@ -104,7 +103,12 @@ def credit(
     requests = [state.requests.by_key[key] for key in triggers]
     resolved = _resolve(state, list(triggers), requests)
     if onward is not None:
-        onward += _sent_on(state, triggers, requests, resolved)
+        onward += _sent_on(state, list(triggers.items()), requests, resolved)
+        others = [(key, trigger, one) for key, trigger in triggers.items() for one in _aside(state, key)]
+        if others:
+            keys, aside = [key for key, *_ in others], [one for *_, one in others]
+            pairs = [(key, trigger) for key, trigger, _ in others]
+            onward += _sent_on(state, pairs, aside, _resolve(state, keys, aside))
     wanted = _wanted(state, requests, resolved)
     place, rows = held_rows(requests)
     held = {"place": place, **state.requests.credits.gather(rows)}
@@ -122,29 +126,41 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
 
     Return the routes of those that name a click or lead which memory does not hold.
     """
-    resolved = _resolve(state, keys, [state.requests.by_key[key] for key in keys])
+    requests = [state.requests.by_key[key] for key in keys]
+    resolved = _resolve(state, keys, requests)
     named = (resolved.clicks != 0) | (resolved.leads != 0)
     lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    routes = {keys[place][2] for place in lost}
     if _leads_on(state):
-        requests = [state.requests.by_key[key] for key in keys]
         for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):
             # What was sent before the fence follows from what is remembered of it.
             if requests[place].sent is None and place not in lost:
                 requests[place].sent = sendings
-    return {keys[place][2] for place in lost}
+        others = [(key, one) for key in keys for one in _aside(state, key) if one.sent is None]
+        if others:
+            keys, requests = [key for key, _ in others], [one for _, one in others]
+            found = _sendings(state, keys, requests, _resolve(state, keys, requests))
+            for request, sendings in zip(requests, found, strict=True):
+                request.sent = sendings
+    return routes
+
+
+def _aside(state: PartitionState, key: RequestKey) -> Iterable[Request]:
+    """Return the requests of other origins than that of the one that stands."""
+    return state.requests.aside.get(key, {}).values()
 
 
 def _sent_on(
     state: PartitionState,
-    triggers: Mapping[RequestKey, Trigger],
+    triggers: Sequence[tuple[RequestKey, Trigger]],
     requests: Sequence[Request],
     resolved: "_Resolved",
 ) -> Iterator[Wish]:
     """Yield what is to be sent on of requests, as far as it was not."""
     if not _leads_on(state):
         return
-    found = _sendings(state, list(triggers), requests, resolved)
-    for request, trigger, sendings in zip(requests, triggers.values(), found, strict=True):
+    found = _sendings(state, [key for key, _ in triggers], requests, resolved)
+    for request, (_, trigger), sendings in zip(requests, triggers, found, strict=True):
         new, request.sent = sendings - (request.sent or frozenset()), sendings
         time = max(trigger[2], request.seen_at)
         for sending in sorted(new):
@@ -159,10 +175,10 @@ def _leads_on(state: PartitionState) -> bool:
 def _sendings(
     state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request], resolved: "_Resolved"
 ) -> list[frozenset[Sending]]:
-    """Return what the owner of each request's visitor, or the visitor of another route, and others that could have got it, are to be told.
+    """Return what the owner of each request's visitor, the visitor of another route, and others that it could have come to, are to be told.
 
-    What a request came to before depends on what was read first, and a crash forgets it: so all whom the ids it ever named lead to are told that
-    it is not theirs.
+    What a request came to before depends on what was read first, and a crash forgets it: so of all whom the ids it ever named lead to, the owners
+    are told that it is not theirs.
     """
     named = [(place, value) for place, request in enumerate(requests) for value in request.named]
     values = np.array([value for _, value in named], dtype=np.uint64)
@@ -170,22 +186,22 @@ def _sendings(
     led = state.touches.led_to(values)
     visitors = np.concatenate((resolved.visitors, values, led.visitors))
     places = np.concatenate((np.arange(len(requests)), places, places[led.places]))
-    told: list[dict[str, Sending]] = [{} for _ in requests]
+    told: list[dict[tuple[str, str], Sending]] = [{} for _ in requests]
     for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
         place, visitor = int(places[row]), state.links.text(int(visitors[row]))
         if route_of(visitor) != keys[place][2]:
             continue
         request, owner = requests[place], state.links.winners[visitor]
         ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
-        sending = (owner, request.origin or visitor, request.revision, int(resolved.steps[place]), not ours)
-        if ours or owner not in told[place]:
-            told[place][owner] = sending
+        to = owner, request.origin or visitor
+        if ours or to not in told[place]:
+            told[place][to] = (*to, request.revision, int(resolved.steps[place]), not ours)
     for place, visitor in _led_away(state, keys, requests):
         request = requests[place]
         ours = visitor == resolved.away[place] and not request.moved
-        if ours or visitor not in told[place]:
-            step = int(resolved.steps[place])
-            told[place][visitor] = (visitor, visitor, request.revision, step, not ours)
+        to = visitor, visitor
+        if ours or to not in told[place]:
+            told[place][to] = (*to, request.revision, int(resolved.steps[place]), not ours)
     return [frozenset(each.values()) for each in told]
 
 
@@ -213,7 +229,7 @@ class _Resolved(NamedTuple):
     the step of that, whether that visitor belongs to another, and the visitor of another route that an alias leads to, if one does."""
 
     routes: npt.NDArray[np.uint32]
-    until: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]
     clicks: npt.NDArray[np.uint64]
     leads: npt.NDArray[np.uint64]
     found: npt.NDArray[np.uint64]
@@ -226,12 +242,12 @@ class _Resolved(NamedTuple):
 def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> _Resolved:
     """Find the visitor of each request by all that is known now; from now on, touches of that visitor concern the request."""
     routes = np.array([route_code(key[2]) for key in keys], dtype=np.uint32)
-    until = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
+    at = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
     clicks, leads, named = (
         np.array([getattr(request, name) for request in requests], dtype=np.uint64)
         for name in ("click", "lead", "visitor")
     )
-    found, steps, rows = state.touches.visitors_of(routes, clicks, leads, until)
+    found, steps, rows = state.touches.visitors_of(routes, clicks, leads, at + NAMED_LATE_MS)
     sent = np.array([bool(key[3]) for key in keys])
     away = _lead_away(state, requests, routes, sent, _Led(found, steps, rows))
     visitors = np.where(found == 0, named, found)
@@ -241,9 +257,11 @@ def _resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequen
         for visitor, key, request in zip(visitors.tolist(), keys, requests, strict=True)
         if not request.moved
     )
+    # What is taken back because the journey is another one now: nothing that this revision leads to from elsewhere counts for less.
+    steps = np.where([request.moved for request in requests], MOVED, steps)
     steps = np.where(sent, [request.step for request in requests], steps)
     elsewhere = _elsewhere(state, keys, visitors) | np.array([bool(visitor) for visitor in away])
-    return _Resolved(routes, until, clicks, leads, found, visitors, steps, elsewhere, away)
+    return _Resolved(routes, at, clicks, leads, found, visitors, steps, elsewhere, away)
 
 
 class _Led(NamedTuple):
@@ -254,6 +272,7 @@ class _Led(NamedTuple):
     rows: npt.NDArray[np.int64]
 
 
+MOVED = -1
 CROWDED = {"lead": 1 << 61, "click": 1 << 62}
 """What a step is raised by once too many carry the id: what it led to before is taken back."""
 
@@ -280,7 +299,7 @@ def _lead_away(
             route = int(routes[place])
             if aliases.crowded(identifier, route):
                 raised[place] += CROWDED[kind]
-            lead = aliases.lead(identifier, route, requests[place].claim.occurred_at)
+            lead = aliases.lead(identifier, route, requests[place].claim.occurred_at + NAMED_LATE_MS)
             if lead is None:
                 continue
             step = step_of(least, lead.occurred_at, lead.event_id >> 64)
@@ -303,9 +322,12 @@ def _elsewhere(
 
 def _wanted(state: PartitionState, requests: Sequence[Request], resolved: "_Resolved") -> Columns:
     """Return the credits that requests come to by all that is known now, those of one request (``place``) after those of the one before."""
-    since = resolved.until - longest_lookback(state.models)
+    skew = longest_skew(state.models)
+    since, until = resolved.at - longest_lookback(state.models), resolved.at + skew
     only = state.links.only(resolved.visitors, (request.origin for request in requests))
-    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, resolved.until, only)
+    journeys, rows = state.touches.journeys(resolved.routes, resolved.visitors, since, until, only)
+    # Ages are counted from the end of the window.
+    journeys = journeys._replace(age=journeys.age - skew)
     values, payouts = (
         np.array([getattr(request.claim, name) for request in requests], dtype=np.int64)
         for name in ("value", "payout")

@@ -96,7 +96,7 @@ class _Run:
             frame, rejects = decode(raw, resolver.given(raw) if resolver else None)
             self._reject(topic, raw, rejects, attached=True)
         with self.stage("validate"):
-            frame, rejects = validate(topic, frame)
+            frame, rejects = validate(topic, frame, self.processor.settings.bounds)
             self._reject(topic, raw, rejects)
             frame = self._refuse(topic, raw, frame)
             frame = self._with_route(topic, frame)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from schemas.attribution import Models, default_models
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.remote import RegistrySettings
 
 DAY_MS = 24 * 3600 * 1000
@@ -24,6 +25,7 @@ class WorkerSettings:
     hot_window_ms: int = DAY_MS
     models: Models = field(default_factory=default_models)
     person_limit: int = 20
+    bounds: Bounds = DEFAULTS
     max_ids: int = 100_000_000
     align_slack_ms: int = 2_000
     align_hold_ms: int = 3_000

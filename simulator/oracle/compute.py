@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.attribution import Models, default_models
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.ids import route_of, transaction_route
 from schemas.partitioning import partition_for
 from schemas.topics import (
@@ -39,6 +40,7 @@ class Rules:
     dedup_window_ms: int = DAY_MS
     models: Models = field(default_factory=default_models)
     person_limit: int = 20
+    bounds: Bounds = DEFAULTS
     country_mmdb: Path | None = None
     asn_mmdb: Path | None = None
     given: Mapping[int, Given] | None = None
@@ -138,7 +140,8 @@ class _Line:
                 progress(1000)
 
     def _fate(self, record: Record) -> Fate:
-        fields = read(self.topic, record.value, record.time, self.oracle.rules.given)
+        rules = self.oracle.rules
+        fields = read(self.topic, record.value, record.time, rules.given, rules.bounds)
         if isinstance(fields, Reject):
             return self._reject(record, fields)
         event_id = event_id_of(self.topic, fields)
@@ -166,8 +169,8 @@ class _Line:
             return self.touch_ids.verdict(event_id, record.time, content_of(fields))
         if self.topic == CONVERSIONS:
             return self.identities.verdict(_identity(fields), content_of(fields))
-        key = fields["partner"], fields["transaction_id"], fields["route"], fields["person"]
-        return self.revisions.verdict(key, (fields["revision"], fields["step"]))
+        key = tuple(fields[name] for name in ("partner", "transaction_id", "route", "person", "origin"))
+        return self.revisions.verdict(key, (fields["revision"], fields["step"], fields["moved"]))
 
     def _hold(self, event_id: str, fields: Mapping[str, Any]) -> None:
         """Note which accepted event a duplicate stands behind."""

@@ -14,6 +14,7 @@ from simulator.oracle.person import Persons
 from simulator.oracle.reject import NO_ID
 
 UNATTRIBUTED = "unattributed"
+NAMED_LATE_MS = 10 * 60 * 1000
 
 
 class Touch(NamedTuple):
@@ -81,7 +82,7 @@ def _position(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[in
 
 
 def _time_decay(candidates: Sequence[Touch], at: int, model: Model) -> Sequence[int]:
-    return [decayed((at - touch.occurred_at) * 256 // model.half_life) for touch in candidates]
+    return [decayed(max(at - touch.occurred_at, 0) * 256 // model.half_life) for touch in candidates]
 
 
 @lru_cache(100_000)
@@ -140,9 +141,9 @@ class Journeys:
         ):
             named = known.get((route, identifier), []) if identifier else []
             named = named + (self._led_by(kind, identifier) if route_of(identifier) == route else [])
-            before = [touch for touch in named if touch.occurred_at <= state.occurred_at]
-            if before:
-                return min(before).visitor_id
+            in_time = [touch for touch in named if touch.occurred_at <= state.occurred_at + NAMED_LATE_MS]
+            if in_time:
+                return min(in_time).visitor_id
         # A visitor that the conversion merely names, on another route than its own, leads nowhere.
         return state.visitor_id if route_of(state.visitor_id) == route else ""
 
@@ -165,7 +166,7 @@ class Journeys:
 
 def _counts(touch: Touch, at: int, model: Model) -> bool:
     lookback = dict(model.lookback).get(touch.kind)
-    in_time = lookback is not None and at - lookback <= touch.occurred_at <= at
+    in_time = lookback is not None and at - lookback <= touch.occurred_at <= at + model.skew
     return in_time and (model.channels is None or touch.channel in model.channels)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.encoding import decode_body
 from schemas.framing import schema_id_of
 from schemas.ids import ALPHABET, ROUTE_LENGTH
@@ -12,8 +13,8 @@ from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LE
 from simulator.oracle.given import Given, resolved, writer
 
 EARLIEST = 946_684_800_000
-FUTURE_MS = 3_600_000
-HIGHEST = 10**15
+HIGHEST_UNITS = 10**9
+FURTHEST_S = 86_400
 LONGEST = 256
 STATUSES = ("pending", "approved", "rejected", "reversed")
 NO_ID = "00000000-0000-0000-0000-000000000000"
@@ -58,7 +59,11 @@ Decoder = Callable[[bytes], dict[str, Any]]
 
 
 def read(
-    topic: str, value: bytes | None, record_time: int, given: Mapping[int, Given] | None = None
+    topic: str,
+    value: bytes | None,
+    record_time: int,
+    given: Mapping[int, Given] | None = None,
+    bounds: Bounds = DEFAULTS,
 ) -> dict[str, Any] | Reject:
     """Return the record of a value, or why it is a reject. ``given``: what a Schema Registry's ids stand for, where it gives them."""
     schema_id = schema_id_of(value)
@@ -72,7 +77,8 @@ def read(
     except Exception:
         # Whatever a decoder may raise over bytes that are not of its schema: that is what the rule is about.
         return Reject("undecodable", "")
-    broken = _broken_rule(topic, record, record_time)
+    units, seconds = (HIGHEST_UNITS, FURTHEST_S) if topic in (CREDIT_REQUESTS, LINKS) else bounds
+    broken = _broken_rule(topic, record, record_time + 1000 * seconds, 10**6 * units)
     if broken is None:
         return record
     reason, field = broken
@@ -103,7 +109,7 @@ def _id_field(topic: str) -> str:
     return "request_id" if topic == CREDIT_REQUESTS else "event_id"
 
 
-def _broken_rule(topic: str, record: dict[str, Any], record_time: int) -> tuple[str, str] | None:
+def _broken_rule(topic: str, record: dict[str, Any], latest: int, highest: int) -> tuple[str, str] | None:
     if not is_uuid(record[_id_field(topic)]):
         return "event_id", _id_field(topic)
     for field in REQUIRED[topic]:
@@ -113,17 +119,17 @@ def _broken_rule(topic: str, record: dict[str, Any], record_time: int) -> tuple[
         if len(record.get(field, "").encode()) > LONGEST:
             return "too_long", field
     for field in ("occurred_at", "status_at"):
-        if field in record and not EARLIEST <= record[field] <= record_time + FUTURE_MS:
+        if field in record and not EARLIEST <= record[field] <= latest:
             return "time", field
     if record.get("status", "pending") not in STATUSES:
         return "status", "status"
-    return _broken_money(record) or _broken_hop(topic, record)
+    return _broken_money(record, highest) or _broken_hop(topic, record)
 
 
-def _broken_money(record: dict[str, Any]) -> tuple[str, str] | None:
+def _broken_money(record: dict[str, Any], highest: int) -> tuple[str, str] | None:
     amounts = {field: record[field] for field in ("value", "payout") if record.get(field) is not None}
     for field, amount in amounts.items():
-        if not 0 <= amount <= HIGHEST:
+        if not 0 <= amount <= highest:
             return "amount", field
     currency = record.get("currency", "")
     if currency == "":

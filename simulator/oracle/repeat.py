@@ -53,14 +53,15 @@ class Identities:
 
 
 class Revisions:
-    """The highest revision, then step, per transaction, route and person that one partition of credit requests has had."""
+    """The highest revision, then step, then whether it takes back, per transaction, route, person and origin that one partition of credit
+    requests has had."""
 
     def __init__(self) -> None:
-        self._highest: dict[Hashable, tuple[int, int]] = {}
+        self._highest: dict[Hashable, tuple[int, int, bool]] = {}
 
-    def verdict(self, key: Hashable, revision: tuple[int, int]) -> Verdict:
+    def verdict(self, key: Hashable, revision: tuple[int, int, bool]) -> Verdict:
         """Judge the next request."""
-        if revision <= self._highest.get(key, (0, 0)):
+        if key in self._highest and revision <= self._highest[key]:
             return Verdict.DUPLICATE
         self._highest[key] = revision
         return Verdict.NEW

@@ -7,8 +7,10 @@ says where those may be. Each question asks for all transactions at once: most o
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from schemas.attribution import NAMED_LATE_MS
 from schemas.ids import journey_route, route_of, transaction_route
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import TABLE
@@ -22,6 +24,7 @@ WINDOW_SECONDS = 86_400
 """How long after an event another record of its id is a duplicate or conflict (docs/rules.md, section 4)."""
 MOST_TRANSACTIONS = 50
 """Of one answer: a visitor may have more, and none needs all of them explained at once."""
+_NAMED_LATE = timedelta(milliseconds=NAMED_LATE_MS)
 _TOUCHES = ("impression", "click", "lead")
 _EVENTS = (*_TOUCHES, "conversion")
 _NAMES = ("visitor_id", "click_id", "lead_id")
@@ -242,7 +245,7 @@ def _journey(state: Row, touches: Sequence[Row]) -> tuple[Row, list[Row]]:
             for row in touches
             if row["kind"] == kind
             and row[name] == state[name] != ""
-            and row["occurred_at"] <= state["occurred_at"]
+            and row["occurred_at"] <= state["occurred_at"] + _NAMED_LATE
         ]
         visitor, by = (found[0]["visitor_id"], name) if found else (visitor, by)
     journey = [row for row in touches if visitor and row["visitor_id"] == visitor]

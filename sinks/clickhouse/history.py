@@ -139,7 +139,8 @@ class History:
         return self._frame(_CONVERSION, partitions, where)
 
     def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the standing request of each transaction and route that has one after its partition's floor, and the credits in force for them.
+        """Return the newest requests, one of each origin, of each transaction and route that has one after its partition's floor, and the credits in
+        force for them.
 
         ``former``: the ids that it and those before it named, as JSON; empty where there was none before it.
         """
@@ -154,7 +155,7 @@ class History:
         return self._frame(_CONVERSION, partitions, where)
 
     def cold_requests_on(self, routes: Sequence[str], partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return every standing request on ``routes``, and the credits in force for them: a late touch concerns some of them."""
+        """Return the newest requests on ``routes``, one of each origin, and the credits in force for them: a late touch concerns some of them."""
         return self._requests(partitions, _at(("request", "credit"), routes))
 
     def cold_touches_on(
@@ -168,7 +169,8 @@ class History:
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         key = "partner, transaction_id, route, person"
-        standing = f"WINDOW key AS (PARTITION BY {key}) ORDER BY revision DESC, step DESC LIMIT 1 BY {key}"
+        newest = "ORDER BY revision DESC, step DESC, moved DESC"
+        standing = f"WINDOW key AS (PARTITION BY {key}) {newest} LIMIT 1 BY {key}, j.origin"
         requests = self._frame(
             f"{_REQUEST}, {_FORMER}", partitions, f"kind = 'request' AND {where} {standing}"
         )

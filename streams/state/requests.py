@@ -36,9 +36,10 @@ Sending = tuple[str, str, int, int, bool]
 
 @dataclass(slots=True)
 class Request:
-    """The newest request of a transaction on one route. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named; its credits in force
-    are the rows from ``start`` to below ``end`` of `Requests.credits`. ``origin``: the visitor it came to before it was sent on; ``sent``: what
-    was sent on of it from here, None where that is not known; ``former``: hashes that requests before it named."""
+    """The newest request of a transaction on one route, of one origin. ``click``, ``lead`` and ``visitor`` are hashes, 0 where not named; its credits
+    in force are the rows from ``start`` to below ``end`` of `Requests.credits`, if it is the one that stands. ``origin``: the visitor it came to
+    before it was sent on; ``sent``: what was sent on of it from here, None where that is not known; ``former``: hashes that requests before it
+    named."""
 
     claim: Claim
     request_id: int
@@ -60,30 +61,52 @@ class Request:
         """Hashes of all that this request or one before it named."""
         return (self.former | {self.click, self.lead, self.visitor}) - {0}
 
+    @property
+    def rank(self) -> tuple[int, int, bool]:
+        """Of two requests of one origin the higher is the newer: of one revision and step the one that takes back."""
+        return self.revision, self.step, self.moved
+
 
 @dataclass(slots=True)
 class Requests:
-    """The requests in memory, by key, and an index of the hashes whose touches concern them."""
+    """The requests in memory, by key, and an index of the hashes whose touches concern them.
+
+    A person may get requests of one transaction from several of its visitors, each of which only takes back what is its own: of each origin
+    the newest is kept. The one that stands is in ``by_key``, the others are in ``aside``.
+    """
 
     by_key: dict[RequestKey, Request] = field(default_factory=dict)
+    aside: dict[RequestKey, dict[str, Request]] = field(default_factory=dict)
     credits: Credits = field(default_factory=Credits)
     _watched: Chains = field(default_factory=Chains)
     _watchers: list[RequestKey] = field(default_factory=list)
     _watching: set[tuple[int, RequestKey]] = field(default_factory=set)
     _unindexed: list[tuple[int, RequestKey]] = field(default_factory=list)
 
-    def known_revision(self, key: RequestKey) -> tuple[int, int]:
-        """Return revision and step of the request that stands for ``key``, zeros if there is none."""
-        request = self.by_key.get(key)
-        return (0, 0) if request is None else (request.revision, request.step)
+    def take(self, key: RequestKey, request: Request) -> bool:
+        """Take ``request`` if it is newer than the one of its origin, and return whether it is. Of all origins the newest that takes nothing back
+        stands from now on; credits in force are carried over to it."""
+        standing = self.by_key.get(key)
+        if standing is None:
+            self._stand(key, request)
+            return True
+        origins = {**self.aside.get(key, {}), standing.origin: standing}
+        known = origins.get(request.origin)
+        if known is not None:
+            if request.rank <= known.rank:
+                return False
+            request.sent, request.former = known.sent, known.named
+        origins[request.origin] = request
+        chosen = min(origins.values(), key=_standing)
+        chosen.start, chosen.end = standing.start, standing.end
+        chosen.seen_at = max(one.seen_at for one in (standing, request, chosen))
+        del origins[chosen.origin]
+        if origins:
+            self.aside[key] = origins
+        self._stand(key, chosen)
+        return True
 
-    def put(self, key: RequestKey, request: Request) -> None:
-        """Let ``request`` stand for ``key``; credits in force are carried over from the one it replaces."""
-        former = self.by_key.get(key)
-        if former is not None:
-            request.start, request.end = former.start, former.end
-            request.sent = former.sent
-            request.former = former.named
+    def _stand(self, key: RequestKey, request: Request) -> None:
         self.by_key[key] = request
         self.watch((value, key) for value in (request.click, request.lead, request.visitor))
 
@@ -115,6 +138,7 @@ class Requests:
         if len(kept) < len(self.by_key):
             watching = [(value, key) for value, key in self._watching if key in kept]
             self.by_key = kept
+            self.aside = {key: others for key, others in self.aside.items() if key in kept}
             self._watched, self._watchers, self._watching, self._unindexed = Chains(), [], set(), []
             self.watch(watching)
         self._compact(list(kept.values()))
@@ -126,6 +150,10 @@ class Requests:
         for request in requests:
             end += request.end - request.start
             request.start, request.end = end - (request.end - request.start), end
+
+
+def _standing(request: Request) -> tuple[bool, int, int, str]:
+    return request.moved, -request.revision, -request.step, request.origin
 
 
 def held_rows(requests: Sequence[Request]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -36,7 +36,7 @@ def attribute(journeys: Journeys, values: I64, payouts: I64, models: Models) -> 
     parts = []
     for number, model in enumerate(models):
         # Most models look at the same touches.
-        selection = model.lookback, model.channels, model.direct
+        selection = model.lookback, model.skew, model.channels, model.direct
         if selection not in found:
             found[selection] = candidates(journeys, model)
         parts.append(_shares(number, model, found[selection], values, payouts))

@@ -17,6 +17,7 @@ from streams.steps.money import I64
 HALF_LIFE_STEPS = 256
 _DOUBLINGS = 8
 """2^8 steps: a root of that order is eight square roots."""
+_NEVER = np.iinfo(np.int64).min
 _ONE = 32
 """A weight of 1 is 2^32."""
 
@@ -24,8 +25,8 @@ _ONE = 32
 class Journeys(NamedTuple):
     """Touches that may earn, of many conversions, as columns of one length.
 
-    ``place``: of which conversion, ascending; within it sorted by (occurred_at, event id). ``age``: ms before the conversion. ``kind``: the place
-    in `TOUCH_KINDS`. ``channel``: a number, which ``numbers`` gives by name.
+    ``place``: of which conversion, ascending; within it sorted by (occurred_at, event id). ``age``: ms before the conversion, below 0 after it.
+    ``kind``: the place in `TOUCH_KINDS`. ``channel``: a number, which ``numbers`` gives by name.
     """
 
     place: I64
@@ -46,11 +47,11 @@ class Candidates(NamedTuple):
 
 
 def candidates(journeys: Journeys, model: Model) -> Candidates:
-    """Return the touches that count under ``model``, by lookback, channel and how it takes direct traffic."""
-    limits = np.full(len(TOUCH_KINDS), -1)
+    """Return the touches that count under ``model``, by lookback, skew, channel and how it takes direct traffic."""
+    limits = np.full(len(TOUCH_KINDS), _NEVER)
     for kind, longest in model.lookback:
         limits[TOUCH_KINDS.index(kind)] = longest
-    keep = journeys.age <= limits[journeys.kind]
+    keep = (journeys.age <= limits[journeys.kind]) & (journeys.age >= -model.skew)
     if model.channels is not None:
         wanted = [journeys.numbers[name] for name in model.channels if name in journeys.numbers]
         keep &= np.isin(journeys.channel, wanted)
@@ -102,8 +103,8 @@ def position(them: Candidates, model: Model) -> I64:
 
 
 def time_decay(them: Candidates, model: Model) -> I64:
-    """Half the weight for every half-life before the conversion, in steps of a 256th of it; never less than 2^-32."""
-    halvings, step = np.divmod(them.age * HALF_LIFE_STEPS // model.half_life, HALF_LIFE_STEPS)
+    """Half the weight for every half-life before the conversion, in steps of a 256th of it; never less than 2^-32. After it: all."""
+    halvings, step = np.divmod(np.maximum(them.age, 0) * HALF_LIFE_STEPS // model.half_life, HALF_LIFE_STEPS)
     weights: I64 = np.maximum(_decay()[step] >> np.minimum(halvings, _ONE + 1), 1)
     return weights
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.attribution import TOUCH_KINDS
+from schemas.bounds import DEFAULTS, WIDEST, Bounds
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, LINKS, POSTBACKS
 from streams.steps.columns import META_SCHEMA, coded, string_lengths
 from streams.steps.plans import latest_plan
@@ -18,9 +19,6 @@ from streams.steps.uuids import parse_uuids
 LONGEST_BYTES = 256
 EARLIEST_MS = 946_684_800_000
 """2000-01-01T00:00:00Z."""
-AHEAD_MS = 3_600_000
-"""How far an event's time may lie after its record time."""
-MOST_MICROS = 10**15
 MOST_REVISIONS = 2**31 - 1
 PURPOSES = ("claim", "pair", "touch", "alias")
 STATUSES = ("pending", "approved", "rejected", "reversed")
@@ -41,6 +39,7 @@ _BOUNDED = (
 _TIMES = ("occurred_at", "status_at")
 _AMOUNTS = ("value", "payout")
 _CURRENCY = re.compile(r"([A-Z]{3})?")
+_HOPS = (CREDIT_REQUESTS, LINKS)
 _ROUTE = re.compile(r"[a-z2-7]{4}")
 _ID, _NOTHING = -1, -2
 """In place of the place of a rule: the id is no UUID; no rule is broken."""
@@ -56,8 +55,8 @@ class Rule(NamedTuple):
     broken: Callable[[pl.DataFrame], Mask]
 
 
-def validate(topic: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split a decoded ``frame`` into (good, rejects), each in its order.
+def validate(topic: str, frame: pl.DataFrame, bounds: Bounds = DEFAULTS) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split a decoded ``frame`` into (good, rejects), each in its order. ``bounds``: what amounts and times of events are held against.
 
     In ``good`` the id is replaced by ``event_hi`` and ``event_lo`` UInt64 (big endian halves of the UUID). Rejects carry ``_partition``,
     ``_offset``, ``_record_time``, ``_row``, ``event_id`` (null if it is no UUID), ``event_hi``, ``event_lo`` (then 0), ``occurred_at`` (record
@@ -66,17 +65,18 @@ def validate(topic: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFram
     name = id_field(topic)
     ids = parse_uuids(frame[name])
     first = np.where(ids.valid, _NOTHING, _ID).astype(np.int16)
-    checks = rules(topic)
+    if topic in _HOPS:
+        bounds = WIDEST
+    checks = rules(topic, bounds)
     for place in reversed(range(len(checks))):
         first[checks[place].broken(frame) & ids.valid] = place
     halves = pl.Series("event_hi", ids.high), pl.Series("event_lo", ids.low)
     frame = frame.with_columns(*halves)
     if (first == _NOTHING).all():
-        return frame.drop(name), _rejects(topic, frame.clear(), first[:0])
+        return frame.drop(name), _rejects(topic, frame.clear(), first[:0], bounds)
     broken = first != _NOTHING
-    return frame.filter(pl.Series(~broken)).drop(name), _rejects(
-        topic, frame.filter(pl.Series(broken)), first[broken]
-    )
+    rejects = _rejects(topic, frame.filter(pl.Series(broken)), first[broken], bounds)
+    return frame.filter(pl.Series(~broken)).drop(name), rejects
 
 
 def id_field(topic: str) -> str:
@@ -84,11 +84,12 @@ def id_field(topic: str) -> str:
     return "request_id" if topic == CREDIT_REQUESTS else "event_id"
 
 
-def _rejects(topic: str, broken: pl.DataFrame, first: npt.NDArray[np.int16]) -> pl.DataFrame:
+def _rejects(topic: str, broken: pl.DataFrame, first: npt.NDArray[np.int16], bounds: Bounds) -> pl.DataFrame:
     """Return ``broken`` rows as rejects; ``first`` is the place of the first rule each breaks."""
     name = id_field(topic)
     # Loops over rows: rejects are few.
-    verdicts = [("event_id", name) if place == _ID else rules(topic)[place][:2] for place in first.tolist()]
+    checks = rules(topic, bounds)
+    verdicts = [("event_id", name) if place == _ID else checks[place][:2] for place in first.tolist()]
     return broken.select(
         *META_SCHEMA,
         pl.Series(
@@ -100,7 +101,9 @@ def _rejects(topic: str, broken: pl.DataFrame, first: npt.NDArray[np.int16]) -> 
         "event_lo",
         pl.Series(
             "occurred_at",
-            np.where(_implausible(broken, "occurred_at"), broken["_record_time"], broken["occurred_at"]),
+            np.where(
+                _implausible(broken, "occurred_at", bounds), broken["_record_time"], broken["occurred_at"]
+            ),
             dtype=pl.Int64,
         ),
         pl.Series("reason", [reason for reason, _ in verdicts], dtype=pl.String),
@@ -109,23 +112,23 @@ def _rejects(topic: str, broken: pl.DataFrame, first: npt.NDArray[np.int16]) -> 
 
 
 @cache
-def rules(topic: str) -> tuple[Rule, ...]:
+def rules(topic: str, bounds: Bounds) -> tuple[Rule, ...]:
     """Return the rules after that of the id, for the records of ``topic``, in the order in which they count."""
-    return tuple(_rules(topic, frozenset(latest_plan(topic).dtypes.names())))
+    return tuple(_rules(topic, frozenset(latest_plan(topic).dtypes.names()), bounds))
 
 
-def _rules(topic: str, has: frozenset[str]) -> Iterator[Rule]:
+def _rules(topic: str, has: frozenset[str], bounds: Bounds) -> Iterator[Rule]:
     for name in _REQUIRED[topic]:
         yield Rule("missing", name, partial(_empty, name=name))
     for name in _present(_BOUNDED, has):
         yield Rule("too_long", name, partial(_too_long, name=name))
     for name in _present(_TIMES, has):
-        yield Rule("time", name, partial(_implausible, name=name))
+        yield Rule("time", name, partial(_implausible, name=name, bounds=bounds))
     if "status" in has:
         yield Rule("status", "status", _bad_status)
     amounts = _present(_AMOUNTS, has)
     for name in amounts:
-        yield Rule("amount", name, partial(_bad_amount, name=name))
+        yield Rule("amount", name, partial(_bad_amount, name=name, bounds=bounds))
     if "currency" in has:
         yield Rule("currency", "currency", partial(_bad_currency, amounts=amounts))
     if topic == CREDIT_REQUESTS:
@@ -150,9 +153,9 @@ def _too_long(frame: pl.DataFrame, name: str) -> Mask:
     return np.asarray(string_lengths(frame[name]) > LONGEST_BYTES)
 
 
-def _implausible(frame: pl.DataFrame, name: str) -> Mask:
+def _implausible(frame: pl.DataFrame, name: str, bounds: Bounds) -> Mask:
     time, record_time = frame[name].to_numpy(), frame["_record_time"].to_numpy()
-    return np.asarray((time < EARLIEST_MS) | (time > record_time + AHEAD_MS))
+    return np.asarray((time < EARLIEST_MS) | (time > record_time + bounds.ahead_ms))
 
 
 def _unless(frame: pl.DataFrame, name: str, good: Callable[[str], object]) -> Mask:
@@ -193,9 +196,9 @@ def _amount(frame: pl.DataFrame, name: str) -> npt.NDArray[np.int64]:
     return frame[name].fill_null(0).to_numpy()
 
 
-def _bad_amount(frame: pl.DataFrame, name: str) -> Mask:
+def _bad_amount(frame: pl.DataFrame, name: str, bounds: Bounds) -> Mask:
     amount = _amount(frame, name)
-    return (amount < 0) | (amount > MOST_MICROS)
+    return (amount < 0) | (amount > bounds.micros)
 
 
 def _bad_currency(frame: pl.DataFrame, amounts: Iterable[str]) -> Mask:

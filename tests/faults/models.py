@@ -411,9 +411,10 @@ def _chosen(rows: pl.DataFrame, columns: str) -> pl.DataFrame:
 
 
 def _standing(requests: pl.DataFrame, credits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The request of highest revision and step of each transaction, route and person, and the credits in force."""
+    """The request of highest revision and step of each transaction, route, person and origin, and the credits in force."""
     key = ["partner", "transaction_id", "route", "person"]
-    newest = requests.sort("revision", "step", descending=True).unique(key, keep="first", maintain_order=True)
+    newest = requests.sort("revision", "step", "moved", descending=True)
+    newest = newest.unique([*key, "origin"], keep="first", maintain_order=True)
     ids = (
         pl.concat_list("click_id", "lead_id", "visitor_id")
         .list.explode(keep_nulls=False, empty_as_null=False)

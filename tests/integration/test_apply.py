@@ -1,8 +1,8 @@
 """`funnel attribution apply`: a new version credits what was journaled before it, as if workers had credited under it from the beginning.
 
-file      linear 1          linear 1 and 2                                   linear 1 and 2
+file      linear 2          linear 2 and 3                                   linear 2 and 3
 worker    ───────────────▶  ──────────────▶ stopped                          ──────────────▶
-credits 2                   new and late    apply ✗ apply ✗ … apply: the rest new and late
+credits 3                   new and late    apply ✗ apply ✗ … apply: the rest new and late
 oracle                                      differs          equal           equal
 """
 
@@ -35,22 +35,25 @@ from sinks.clickhouse.rebuild import journaled_sources
 from streams.applying import missing_credits
 from tests.support import MakeBroker, Running, drain, funnel
 
-FIRST = {"model": "linear", "version": 1, "rule": "linear", "lookback_hours": {"click": 720}}
+SKEW = {"skew_seconds": 60}
+# The versions that come with funnel: the stack's own worker has registered them.
+FIRST = {"model": "linear", "version": 2, "rule": "linear", "lookback_hours": {"click": 720}} | SKEW
 # The impressions of joined visitors are sent on only while some model looks at impressions (docs/attribution.md).
 TOUCH = {
-    **{"model": "last_touch", "version": 1, "rule": "last"},
+    **{"model": "last_touch", "version": 2, "rule": "last"} | SKEW,
     "lookback_hours": {"click": 720, "impression": 24},
 }
 SECOND = FIRST | {
-    "version": 2,
+    "version": 3,
+    "skew_seconds": 120,
     "lookback_hours": {"click": 200, "impression": 100, "lead": 50},
     "direct": "last_resort",
 }
 PAYOUT = {
-    **{"model": "payout", "version": 1, "purpose": "payout", "rule": "last"},
+    **{"model": "payout", "version": 2, "purpose": "payout", "rule": "last"} | SKEW,
     **{"lookback_hours": {"click": 720}, "channels": ["affiliate"]},
 }
-LEDGER = "SELECT count(), sum(sign * weight), sum(sign * value) FROM journal WHERE kind = 'credit' AND model_version = 2"
+LEDGER = "SELECT count(), sum(sign * weight), sum(sign * value) FROM journal WHERE kind = 'credit' AND model_version = 3"
 
 
 def credit_under(running: Running, *models: dict[str, Any]) -> None:
@@ -91,7 +94,7 @@ def make_broker() -> MakeBroker:
 
 @pytest.fixture(scope="module")
 def running(running: Running) -> Running:
-    """Conversions of before version 2, and of after it; no worker runs."""
+    """Conversions of before version 3, and of after it; no worker runs."""
     running.stack.processes["worker"].child.stop()
     credit_under(running, FIRST, TOUCH, PAYOUT)
     work(running, 21, 700)
@@ -106,7 +109,7 @@ def nobody(_bootstrap: str, _group: str) -> list[str]:
 
 def application(running: Running, journal: Connection) -> Application:
     model = chosen(attribution_models(running.values), "linear", None)
-    assert model.version == 2
+    assert model.version == 3
     return Application(running.values, journal, model)
 
 
@@ -138,11 +141,11 @@ def test_a_version_is_applied_to_what_was_before_it(
 
     dry = funnel(running, "attribution", "apply", "linear", "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert "linear 2: would issue " in dry.stdout
+    assert "linear 3: would issue " in dry.stdout
     assert journal.query(LEDGER) == [before]
 
     monkeypatch.setattr("streams.applying.REQUESTS", 40)
-    monkeypatch.setattr("deploy.attribution.BLOCK", 30)
+    monkeypatch.setattr("deploy.attribution.BLOCK", 10)
     # It dies before a block, between two rollups, and before the version is in force.
     for name, times in (("pack_block", 2), ("restate_version", 1), ("put_in_force", 0)):
         where = {"pack_block": "sinks.clickhouse.journal"}.get(name, "deploy.attribution")
@@ -153,17 +156,17 @@ def test_a_version_is_applied_to_what_was_before_it(
             patched.setattr(module, name, Dying(getattr(module, name), times))
             with pytest.raises(InterruptedError):
                 apply_version(one, dry_run=False)
-        assert in_force(journal) == 1, name
+        assert in_force(journal) == 2, name
     [(rows, *_)] = journal.query(LEDGER)
     assert rows > before[0]
 
     done = funnel(running, "attribution", "apply", "linear")
     assert done.returncode == 0, done.stderr
-    assert in_force(journal) == 2
+    assert in_force(journal) == 3
     assert_exact(running)
     [after] = journal.query(LEDGER)
-    again = funnel(running, "attribution", "apply", "linear", "--version", "2")
-    assert "linear 2: issued 0 credits, took 0 back" in again.stdout, again.stderr
+    again = funnel(running, "attribution", "apply", "linear", "--version", "3")
+    assert "linear 3: issued 0 credits, took 0 back" in again.stdout, again.stderr
     assert journal.query(LEDGER) == [after]
 
     listed = funnel(running, "attribution", "list")
@@ -193,7 +196,7 @@ def test_a_worker_that_comes_back_meanwhile_ends_it(running: Running, journal: C
 
 def credits_of_one(journal: Connection) -> pl.DataFrame:
     """Credit rows that a version of other settings than the registered ones would issue."""
-    model = Model("linear", 3, "linear", (("click", 720 * HOUR_MS),))
+    model = Model("linear", 4, "linear", (("click", 720 * HOUR_MS),))
     rows = next(missing_credits(History(journal), model, 20, 0, 1))
     assert rows.height and (rows["sign"] == 1).all()
     return rows

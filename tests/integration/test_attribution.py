@@ -26,11 +26,11 @@ def test_a_registered_version_cannot_say_something_else(emptied: Connection) -> 
     )
     assert emptied.query(count) == [(len(models), len(models), 1)]
     changed = replace(models[0], lookback=(("click", 1),))
-    with pytest.raises(ModelChanged, match="attribution model last_click: version 1 ") as raised:
+    with pytest.raises(ModelChanged, match="attribution model last_click: version 2 ") as raised:
         register_models(emptied, (replace(models[1], version=9), changed))
-    assert (raised.value.model, raised.value.version) == ("last_click", 1)
+    assert (raised.value.model, raised.value.version) == ("last_click", 2)
     assert emptied.query(count)[0][0] == len(models), "nothing was written"
-    register_models(emptied, (replace(changed, version=2), *models))
+    register_models(emptied, (replace(changed, version=3), *models))
     assert emptied.query(count)[0][0] == len(models) + 1
 
 
@@ -46,14 +46,14 @@ def test_credits_as_they_were_known(emptied: Connection) -> None:
     paid = ([(5,)], [(7,)], [])
     steps = ([(1, 5)], [(-1, 5), (1, 7)], [(-1, 7)])
     for place, step in enumerate(steps):
-        credits = [flushes.credit(sign, "payout", route, value, model_version=1) for sign, value in step]
+        credits = [flushes.credit(sign, "payout", route, value, model_version=2) for sign, value in step]
         rows = flushes.flush([flushes.request(route, place + 1), *credits], ingested=NOW + 1000 * place)
         journal.insert(journal.pack(rows), str(place), SOURCES, TOKEN)
         assert emptied.query("SELECT value FROM payouts") == paid[place]
     for after, expected in ((-1, []), (0, [(5,)]), (999, [(5,)]), (1000, [(7,)]), (2000, [])):
         at = datetime.fromtimestamp((NOW + after) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         assert emptied.query(f"SELECT value FROM credits_as_of(known_at = '{at}')") == expected, after
-    ledger = "SELECT count(), sum(signed_value), sum(sign) FROM credit_ledger WHERE model_version = 1"
+    ledger = "SELECT count(), sum(signed_value), sum(sign) FROM credit_ledger WHERE model_version = 2"
     assert emptied.query(ledger) == [(4, 0, 0)]
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from schemas.attribution import Models, default_models, parse_models
+from schemas.bounds import DEFAULTS, Bounds
 from schemas.topics import TOPICS
 from simulator.generate import generate
 from simulator.items import prepared
@@ -37,11 +38,11 @@ SHORT = {"click": 100, "lead": 60, "impression": 30}
 UNUSUAL = parse_models(
     {
         "models": [
-            {"model": "shared", "version": 3, "rule": "linear", "lookback_hours": SHORT},
+            {"model": "shared", "version": 3, "rule": "linear", "lookback_hours": SHORT, "skew_seconds": 90},
             {"model": "shared", "version": 4, "rule": "linear", "lookback_hours": SHORT, "direct": "ignored"},
             {
                 **{"model": "decay", "version": 1, "rule": "time_decay", "half_life_hours": 3},
-                **{"lookback_hours": SHORT, "direct": "last_resort"},
+                **{"lookback_hours": SHORT, "direct": "last_resort", "skew_seconds": 600},
             },
             {
                 **{
@@ -73,12 +74,12 @@ class Rows(Protocol):
 class Model:
     """A log in memory, a processor over it, and the rows it leaves."""
 
-    def __init__(self, seed: int, events: int, models: Models) -> None:
+    def __init__(self, seed: int, events: int, models: Models, bounds: Bounds = DEFAULTS) -> None:
         self.chance = random.Random(seed)
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
-        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2)):
+        for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2, skewed=0.1)):
             self.append(*prepared(item, PARTITIONS))
-        settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT)
+        settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT, bounds=bounds)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
         sources = {line: source_name(CLUSTER, line) for line in LINES}
         self.processor = Processor(settings, Lookups.open("", ""), states, sources, PARTITIONS)
@@ -92,7 +93,7 @@ class Model:
     def run(self, most: int) -> None:
         """Take up to ``most`` records of a few random lines at a time until nothing is left."""
         while waiting := [line for line in LINES if self.lines.next_offset[line] < len(self.log[line])]:
-            chosen = self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
+            chosen = self.chosen(waiting)
             unit = self.lines.unit([self._batch(line, self.chance.randint(1, most)) for line in chosen])
             assert unit is not None
             outcome = self.processor.process(unit)
@@ -101,6 +102,10 @@ class Model:
                     self.frames[frame["kind"][0]].append(frame)
             for hop in outcome.hops:
                 self.append(*hop)
+
+    def chosen(self, waiting: list[Line]) -> list[Line]:
+        """Return the lines to take from next."""
+        return self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
 
     def _batch(self, line: Line, count: int) -> RawBatch:
         start = self.lines.next_offset[line]
@@ -134,6 +139,25 @@ def test_every_number_agrees(seed: int, events: int, most: int, models: Models) 
     expected = compute(Log(CLUSTER, PARTITIONS, spans), Rules(models=models, person_limit=LIMIT))
     assert_agrees(model, expected)
     assert len({state.flag for state in expected.transactions.values()}) >= 5, "what is compared occurs"
+    at = {key: state.occurred_at for key, state in expected.transactions.items()}
+    assert any(c.touch_at > at[c.partner, c.transaction_id] for c in expected.credits), (
+        "what is compared occurs"
+    )
+
+
+def test_every_number_agrees_under_other_bounds() -> None:
+    """Amounts above a hundred are refused, and what is up to three hours ahead is not."""
+    bounds = Bounds(amount_limit=100, future_tolerance_seconds=3 * 3600)
+    model = Model(4, 4000, default_models(), bounds)
+    model.run(700)
+    spans = {line: Span(0, len(records), records) for line, records in model.log.items()}
+    rules = Rules(models=default_models(), person_limit=LIMIT, bounds=bounds)
+    expected = compute(Log(CLUSTER, PARTITIONS, spans), rules)
+    assert_agrees(model, expected)
+    reasons = Counter(
+        reject.reason for source in expected.sources.values() for reject in source.rejects.values()
+    )
+    assert reasons["amount"] > 50, "what is compared occurs"
 
 
 def assert_agrees(model: Rows, expected: Result) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from collector.producer import MemoryProducer, SentRecord
 from collector.quiet import Sampled
 from collector.rates import Rates
-from tests.unit.collector.support import TOKEN, Collector, field_of
+from schemas.bounds import Bounds
+from tests.unit.collector.support import NOW, TOKEN, Collector, field_of
 
 EVENTS = json.dumps([{"kind": "impression", "visitor_id": "v"}]).encode()
 ZIPPED = gzip.compress(EVENTS)
@@ -194,3 +195,35 @@ def test_every_answer_is_counted_by_endpoint_and_status() -> None:
         if sample.name == "funnel_collector_answers_total"
     }
     assert counted == {("pixel", "200"): 1, ("pixel", "400"): 1, ("", "404"): 2}
+
+
+STRICT = Bounds(amount_limit=500, future_tolerance_seconds=60)
+SALE = {
+    "kind": "conversion",
+    "partner": "acme",
+    "transaction_id": "T",
+    "status": "pending",
+    "currency": "EUR",
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"value": "500.01"}, "value"),
+        ({"payout_micros": 500_000_001}, "payout_micros"),
+        ({"occurred_at": NOW + 60_001}, "occurred_at"),
+        ({"status_at": NOW + 60_001}, "status_at"),
+    ],
+)
+def test_a_lower_bound_refuses_events_at_the_door(content: dict[str, Any], field: str) -> None:
+    assert Collector().post([SALE | content]).status_code == 200
+    strict = Collector(bounds=STRICT)
+    assert field_of(strict.post([SALE | content])) == field
+    assert not strict.sent
+
+
+def test_a_lower_bound_refuses_a_lead_at_the_door() -> None:
+    fields = {"value": "500.01", "currency": "EUR"}
+    assert Collector().call("POST", "/lead", data=fields).status_code == 200
+    assert field_of(Collector(bounds=STRICT).call("POST", "/lead", data=fields)) == "value"

@@ -15,6 +15,7 @@ from collector.items import CONVERSION_NAMESPACE
 from collector.partners import Partner
 from collector.producer import MemoryProducer
 from collector.signing import sign_postback
+from schemas.bounds import Bounds
 from schemas.ids import transaction_route
 from tests.unit.collector.support import NOW, VISITOR, Collector
 
@@ -221,6 +222,11 @@ def test_a_forwarded_address_counts_from_a_trusted_proxy_only() -> None:
     assert trusting.call("GET", url, headers=headers).status_code == 200
     door = collector(peer="10.0.0.1")
     assert refusal(door, door.call("GET", url, headers=headers))[2] == "address"
+
+
+def test_an_amount_above_the_limit_is_refused_with_a_row() -> None:
+    door = collector(bounds=Bounds(amount_limit=59))
+    assert refusal(door, door.call("GET", signed(CALL))) == (400, "value", "amount")
 
 
 def test_rows_hold_no_secret_and_no_person() -> None:

@@ -11,6 +11,7 @@ from deploy.settings import (
     read_settings,
     worker_settings,
 )
+from schemas.bounds import DEFAULTS
 
 
 def test_without_variables_everything_has_its_default() -> None:
@@ -63,11 +64,23 @@ def test_variables_reach_the_parts() -> None:
         ("FUNNEL_COOKIE_DAYS", "0"),
         ("FUNNEL_COOKIE_DAYS", "401"),
         ("FUNNEL_TLS_CERT", "/nowhere/cert.pem"),
+        ("FUNNEL_AMOUNT_LIMIT", "0"),
+        ("FUNNEL_AMOUNT_LIMIT", "99.50"),
+        ("FUNNEL_AMOUNT_LIMIT", "1000000001"),
+        ("FUNNEL_FUTURE_TOLERANCE_SECONDS", "-1"),
+        ("FUNNEL_FUTURE_TOLERANCE_SECONDS", "86401"),
+        ("FUNNEL_FUTURE_TOLERANCE_SECONDS", "an hour"),
     ],
 )
 def test_an_unknown_or_malformed_variable_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         read_settings({variable: value})
+
+
+def test_door_and_stream_have_the_same_bounds() -> None:
+    values = read_settings({"FUNNEL_AMOUNT_LIMIT": "500", "FUNNEL_FUTURE_TOLERANCE_SECONDS": "60"})
+    assert collector_settings(values).bounds == worker_settings(values).bounds == (500, 60)
+    assert collector_settings(read_settings({})).bounds == DEFAULTS == (10**9, 3600)
 
 
 def test_the_browsers_settings_reach_the_collector() -> None:

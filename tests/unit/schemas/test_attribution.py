@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.attribution import HOUR_MS, counts, default_models, load_models, longest_lookback, parse_models
+from schemas.attribution import (
+    HOUR_MS,
+    counts,
+    default_models,
+    load_models,
+    longest_lookback,
+    longest_skew,
+    parse_models,
+)
 
 LINEAR = {"model": "linear", "version": 1, "rule": "linear", "lookback_hours": {"click": 24}}
 
@@ -41,6 +49,9 @@ def test_the_models_that_come_with_funnel() -> None:
         ({"channels": ["email", "pigeon"]}, "models[0].channels: "),
         ({"direct": "no"}, "models[0].direct: "),
         ({"purpose": "fun"}, "models[0].purpose: "),
+        ({"skew_seconds": -1}, "models[0].skew_seconds: must be a whole number from 0 to 600"),
+        ({"skew_seconds": 601}, "models[0].skew_seconds: must be a whole number from 0 to 600"),
+        ({"skew_seconds": True}, "models[0].skew_seconds: "),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -77,6 +88,26 @@ def test_versions_are_told_apart_and_one_model_pays() -> None:
         parse_models({"models": [paying, paying | {"version": 2}]})
 
 
+CHANGES: tuple[dict[str, Any], ...] = (
+    *({"direct": "ignored"}, {"channels": ["email"]}, {"lookback_hours": {"click": 8}}),
+    {"skew_seconds": 1},
+)
+
+
+def test_a_version_that_says_nothing_of_skew_is_what_it_was() -> None:
+    """Its content stands in the table of an installation: another text would be another model, and no worker would start."""
+    [silent] = parse_models({"models": [LINEAR]})
+    [spelled] = parse_models({"models": [LINEAR | {"skew_seconds": 0}]})
+    assert silent.content == spelled.content
+    assert silent.content == (
+        '{"channels": null, "direct": "counted", "first": 0, "half_life": 0, "last": 0, '
+        '"lookback": {"click": 86400000}, "purpose": "analysis", "rule": "linear"}'
+    )
+    [tolerant] = parse_models({"models": [LINEAR | {"skew_seconds": 90}]})
+    assert (tolerant.skew, silent.skew) == (90_000, 0)
+    assert longest_skew((silent, tolerant)) == 90_000
+
+
 def test_content_is_the_same_however_it_is_written() -> None:
     """Order of fields, channels and kinds, and defaults spelled out, change nothing; any setting does."""
     plain = {**LINEAR, "channels": ["email", "affiliate"], "lookback_hours": {"impression": 2, "click": 9}}
@@ -86,6 +117,6 @@ def test_content_is_the_same_however_it_is_written() -> None:
     }
     [one], [other] = (parse_models({"models": [entry]}) for entry in (plain, spelled))
     assert one.content == other.content
-    for change in ({"direct": "ignored"}, {"channels": ["email"]}, {"lookback_hours": {"click": 8}}):
+    for change in CHANGES:
         [changed] = parse_models({"models": [plain | change]})
         assert changed.content != one.content

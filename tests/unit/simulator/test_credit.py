@@ -90,6 +90,29 @@ def test_a_named_click_after_the_conversion_leads_nowhere() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("after", "earns"), [(1, True), (60_000, True), (60_001, False)], ids=["1 ms", "a minute", "more"]
+)
+def test_a_click_up_to_a_minute_after_its_conversion_earns(after: int, earns: bool) -> None:
+    """
+    seconds   0      60
+              sale   B     named by the sale; the partner's clock is behind
+              ───────┘ window of the models that come with funnel
+    """
+    found = credits_of(sale("s", NOON), click("b", CLICK_B, NOON + after))
+    assert {credit.touch_id for credit in found.values()} == {event_id("b") if earns else NO_ID}
+
+
+@pytest.mark.parametrize(("after", "leads"), [(10 * MINUTE, True), (10 * MINUTE + 1, False)])
+def test_a_named_click_leads_to_earlier_ones_up_to_ten_minutes_later(after: int, leads: bool) -> None:
+    """
+    minutes   -60   0      10
+              A     sale   B     named by the sale: too late to earn, but it tells whose journey it is
+    """
+    sent = [click("a", CLICK_A, NOON - HOUR), sale("s", NOON), click("b", CLICK_B, NOON + after)]
+    assert {credit.touch_id for credit in credits_of(*sent).values()} == {event_id("a") if leads else NO_ID}
+
+
 def test_lead_leads_to_the_visitor_where_the_click_does_not() -> None:
     """
     minutes   0      5      9

@@ -89,6 +89,21 @@ def test_some_statuses_arrive_in_another_order(messy: Sequence[Item]) -> None:
     assert any(times != sorted(times, key=int) for times in arrivals.values())  # type: ignore[call-overload]
 
 
+def test_some_conversions_are_stamped_before_their_click(messy: Sequence[Item]) -> None:
+    """Within the minute that the models tolerate, and some beyond it."""
+    clicks = {
+        item.record["click_id"]: item.record["occurred_at"]
+        for item in items(30_000)
+        if item.kind == "click" and item.record
+    }
+    after = [
+        clicks[record["click_id"]] - record["occurred_at"]
+        for record in conversions(items(30_000))
+        if record["click_id"] in clicks
+    ]
+    assert {0 < late <= 60_000 for late in after if late > 0} == {True, False}
+
+
 def test_without_mess_everything_is_new_valid_and_well_keyed() -> None:
     made = items(2000, Mess.none())
     assert all(item.mess == "" and item.direct is None and not item.has_twin for item in made)

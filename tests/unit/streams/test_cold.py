@@ -79,6 +79,18 @@ def test_a_touch_older_than_the_window_is_looked_up_in_any_case() -> None:
     assert journal.asked == [[ROUTE]]
 
 
+def test_what_times_may_be_ahead_makes_a_touch_older() -> None:
+    """A request that was let go may be of a conversion that is later than the window by as much."""
+    ledger = Ledger()
+    ledger.feed(click(1, 5, visitor="v9"), request(visitor_id="v9"))
+    journal, cold, state = restored(ledger)
+    cold = cold._replace(ahead_ms=3 * AHEAD_MS)
+    cold.late({0: state}, arriving(at=FLOOR + 3 * AHEAD_MS + 1))
+    assert journal.asked == []
+    cold.late({0: state}, arriving(at=FLOOR + 3 * AHEAD_MS))
+    assert journal.asked == [[ROUTE]]
+
+
 def test_what_earlier_requests_named_is_known_after_a_restart() -> None:
     """Whom it led to may have been paired since, and must be told to take it back."""
     ledger = Ledger()

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.attribution import Model, Models
+from schemas.attribution import NAMED_LATE_MS, Model, Models
 from streams.cold import put_requests, put_touches
 from streams.crediting import Hit, credit, take_requests
 from streams.settings import WorkerSettings
@@ -31,9 +31,9 @@ MANY = (
     *ENDS,
     Model("last_touch", 2, "last", ALL),
     Model("linear", 1, "linear", ALL),
-    Model("linear", 2, "linear", CLICKS),
+    Model("linear", 2, "linear", CLICKS, skew=4),
     Model("position", 1, "position", ALL, first=40, last=40),
-    Model("decay", 1, "time_decay", ALL, direct="last_resort", half_life=7),
+    Model("decay", 1, "time_decay", ALL, direct="last_resort", half_life=7, skew=9),
     Model("payout", 1, "last", CLICKS, "payout", channels=("affiliate",)),
 )
 
@@ -215,6 +215,68 @@ def test_the_lookback_includes_both_ends(at: int, earns: bool) -> None:
     assert ledger.earned()["last_click"] == ({1: 100} if earns else {0: 100})
 
 
+SKEWED = (Model("strict", 1, "last", CLICKS), Model("tolerant", 1, "last", CLICKS, skew=5))
+
+
+@pytest.mark.parametrize(
+    ("at", "earns"),
+    [(30, (1, 1)), (31, (0, 1)), (35, (0, 1)), (36, (0, 0))],
+    ids=["at once", "after it", "last", "too late"],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_touch_after_its_conversion_counts_within_the_skew(
+    at: int, earns: tuple[int, int], late: bool
+) -> None:
+    """
+    event time   conversion(30) ─── 35   36
+    strict       ^ window's end
+    tolerant                        ^ window's end
+    """
+    ledger = Ledger(SKEWED)
+    if late:
+        ledger.feed(request(at=30))
+        ledger.feed(click(1, at))
+    else:
+        ledger.feed(click(1, at), request(at=30))
+    assert ledger.earned() == {"strict": {earns[0]: 100}, "tolerant": {earns[1]: 100}}
+
+
+def test_a_touch_after_its_conversion_is_of_its_own_time() -> None:
+    """
+    event time   click 1(20)   conversion(30)   click 2(33)   impression 3(34)
+    last                                        ^ all
+    decay        2^-10/2       ^ 1 would be     1, not more   (no model looks at it)
+    """
+    decay = Model("decay", 1, "time_decay", CLICKS, half_life=2, skew=5)
+    ledger = Ledger((Model("last", 1, "last", CLICKS, skew=5), decay))
+    ledger.feed(click(1, 20), click(2, 33), click(3, 34, kind="impression"), request(at=30, value=33))
+    assert ledger.earned() == {"last": {2: 33}, "decay": {1: 1, 2: 32}}
+
+
+def test_skew_outlives_a_restart() -> None:
+    ledger = Ledger(SKEWED)
+    ledger.feed(click(1, 20), request(at=30))
+    ledger.restart()
+    ledger.feed(click(2, 34))
+    assert ledger.earned() == {"strict": {1: 100}, "tolerant": {2: 100}}
+
+
+@pytest.mark.parametrize(("after", "leads"), [(NAMED_LATE_MS, True), (NAMED_LATE_MS + 1, False)])
+@pytest.mark.parametrize("kind", ["click", "lead"])
+def test_what_a_conversion_names_leads_to_its_visitor_by_any_clock(
+    kind: str, after: int, leads: bool
+) -> None:
+    """
+    event time   click 1 of v9 (10)   conversion(30) names click 2 of v9, ten minutes later by its clock
+    models       ^ all, even without any skew: click 2 itself is out of their windows
+    """
+    ledger = Ledger()
+    named = {"click": {"click_id": "c2"}, "lead": {"lead_id": "l2"}}[kind]
+    ledger.feed(click(1, 10, visitor="v9"), request(visitor_id="", **named))
+    ledger.feed(click(2, 30 + after, visitor="v9", kind=kind))
+    assert ledger.earned()["last_click"] == {1 if leads else 0: 100}
+
+
 def test_a_touch_of_another_route_is_not_seen() -> None:
     ledger = Ledger()
     ledger.feed(click(1, 10, route="bbbb"), request())
@@ -330,7 +392,7 @@ def test_credits_add_up_and_lie_within_their_window(facts: list[dict[str, Any]])
             assert sum(earned.values()) == 10**9
             for fact in facts:
                 if "kind" in fact and fact["event_lo"] in earned:
-                    assert 0 <= 30 - fact["occurred_at"] <= dict(model.lookback)[fact["kind"]]
+                    assert -model.skew <= 30 - fact["occurred_at"] <= dict(model.lookback)[fact["kind"]]
                     assert model.channels is None or fact["channel"] in model.channels
 
 

@@ -88,6 +88,25 @@ def test_windows_by_kind_include_their_first_moment() -> None:
     assert found == {1: 500_000_000, 3: 500_000_000}
 
 
+def test_the_skew_includes_its_last_moment_and_is_of_the_kinds_that_count() -> None:
+    """
+    seconds after     0            59      60      61
+                      conversion   view    click   click
+    window, 60 s      ─────────────────────┘
+    """
+    model = Model("m", 1, "linear", CLICKS, skew=60_000)
+    ages = [(DAY, "click"), (-59_000, "impression"), (-60_000, "click"), (-60_001, "click")]
+    found = weights(model, *((age, kind, "email") for age, kind in ages))
+    assert found == {0: 500_000_000, 2: 500_000_000}
+
+
+def test_decay_begins_at_the_conversion() -> None:
+    """A click half a minute after it weighs as much as one at its moment, a half-life before it half as much."""
+    model = Model("m", 1, "time_decay", CLICKS, half_life=DAY, skew=60_000)
+    found = weights(model, (DAY, "click", "email"), (0, "click", "email"), (-30_000, "click", "email"))
+    assert found == {0: 200_000_000, 1: 400_000_000, 2: 400_000_000}
+
+
 @pytest.mark.parametrize(
     ("direct", "channels", "expected"),
     [
@@ -111,7 +130,7 @@ def test_channels() -> None:
 
 
 ALL_KINDS = st.tuples(
-    st.integers(0, 40 * DAY), st.sampled_from(TOUCH_KINDS), st.sampled_from(sorted(NUMBERS))
+    st.integers(-2 * 60_000, 40 * DAY), st.sampled_from(TOUCH_KINDS), st.sampled_from(sorted(NUMBERS))
 )
 CONVERSIONS = st.lists(
     st.tuples(st.integers(0, 10**15), st.lists(ALL_KINDS, max_size=9)), min_size=1, max_size=5

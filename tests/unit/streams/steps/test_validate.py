@@ -7,13 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.bounds import DEFAULTS, WIDEST, Bounds
 from schemas.encoding import encode
 from schemas.topics import CLICKS, CONVERSIONS, CREDIT_REQUESTS, IMPRESSIONS, LEADS, LINKS, POSTBACKS, TOPICS
 from streams.steps.decode import decode
-from streams.steps.validate import AHEAD_MS, EARLIEST_MS, validate
+from streams.steps.validate import EARLIEST_MS, validate
 from tests.unit.streams.steps.records import NOW, UUID, anything, batch, topics, valid
 
 HOUR = 3_600_000
+DAY = 24 * HOUR
+STRICT = Bounds(amount_limit=500, future_tolerance_seconds=60)
+HOPS = (CREDIT_REQUESTS, LINKS)
 REQUIRED = {
     IMPRESSIONS: ["visitor_id"],
     CLICKS: ["visitor_id", "click_id"],
@@ -38,8 +42,9 @@ BOUNDED = [
 ]
 
 
-def first_broken(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
+def first_broken(topic: str, record: dict[str, Any], bounds: Bounds) -> tuple[str, str] | None:
     """The reason and the field, as the page says it."""
+    highest, ahead = (10**15, DAY) if topic in HOPS else (bounds.micros, bounds.ahead_ms)
     name = "request_id" if topic == CREDIT_REQUESTS else "event_id"
     if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", record[name]):
         return "event_id", name
@@ -50,13 +55,13 @@ def first_broken(topic: str, record: dict[str, Any]) -> tuple[str, str] | None:
         if len(record.get(field, "").encode()) > 256:
             return "too_long", field
     for field in ("occurred_at", "status_at"):
-        if field in record and not 946_684_800_000 <= record[field] <= NOW + HOUR:
+        if field in record and not 946_684_800_000 <= record[field] <= NOW + ahead:
             return "time", field
     if "status" in record and record["status"] not in {"pending", "approved", "rejected", "reversed"}:
         return "status", "status"
     money = [record[field] for field in ("value", "payout") if record.get(field) is not None]
     for field in ("value", "payout"):
-        if record.get(field) is not None and not 0 <= record[field] <= 10**15:
+        if record.get(field) is not None and not 0 <= record[field] <= highest:
             return "amount", field
     if "currency" in record:
         currency = record["currency"]
@@ -83,8 +88,9 @@ def broken_link(record: dict[str, Any]) -> tuple[str, str] | None:
     return None if good else ("hop", "touch_id")
 
 
-TIMES = st.sampled_from((EARLIEST_MS - 1, EARLIEST_MS, NOW + AHEAD_MS, NOW + AHEAD_MS + 1))
-AMOUNTS = st.sampled_from((0, 1, -1, 10**15, 10**15 + 1))
+AHEAD = (60_000, HOUR, DAY)
+TIMES = st.sampled_from((EARLIEST_MS - 1, EARLIEST_MS, *(NOW + ms + more for ms in AHEAD for more in (0, 1))))
+AMOUNTS = st.sampled_from((0, 1, -1, *(most + more for most in (500 * 10**6, 10**15) for more in (0, 1))))
 LIMITS = {
     **dict.fromkeys(BOUNDED, st.sampled_from(("", "x", "a" * 256, "a" * 257, "ü" * 128, "ü" * 129))),
     **dict.fromkeys(("occurred_at", "status_at"), TIMES),
@@ -113,15 +119,15 @@ def nearly_valid(draw: st.DrawFn, topic: str) -> dict[str, Any]:
     return record
 
 
-@settings(max_examples=100)
-@given(st.data(), topics)
-def test_agrees_with_the_rules(data: st.DataObject, topic: str) -> None:
+@settings(max_examples=150)
+@given(st.data(), topics, st.sampled_from((DEFAULTS, STRICT, WIDEST)))
+def test_agrees_with_the_rules(data: st.DataObject, topic: str, bounds: Bounds) -> None:
     records = data.draw(st.lists(nearly_valid(topic), min_size=1, max_size=8))
     frame, unread = decode(batch(topic, [encode(topic, record) for record in records]))
     assert unread.height == 0
-    good, rejects = validate(topic, frame)
+    good, rejects = validate(topic, frame, bounds)
     outcomes = [
-        first_broken(topic, {**_defaults(frame, row), **record}) for row, record in enumerate(records)
+        first_broken(topic, {**_defaults(frame, row), **record}, bounds) for row, record in enumerate(records)
     ]
     assert good["_row"].to_list() == [row for row, outcome in enumerate(outcomes) if outcome is None]
     expected = [(row, *outcome) for row, outcome in enumerate(outcomes) if outcome is not None]
@@ -176,3 +182,32 @@ def test_a_reject_has_what_could_be_read(
     rejects = validate(CLICKS, frame)[1]
     assert rejects.select("event_id", "event_hi", "occurred_at").rows() == [(event_id, high, occurred_at)]
     assert rejects.select("_partition", "_offset", "_record_time", "_row").rows() == [(3, 100, NOW + 77, 0)]
+
+
+def verdicts(topic: str, bounds: Bounds, **content: Any) -> list[tuple[str, str]]:
+    frame = decode(batch(topic, [encode(topic, valid(topic, **content))]))[0]
+    return validate(topic, frame, bounds)[1].select("reason", "detail").rows()
+
+
+@pytest.mark.parametrize(
+    ("topic", "content", "reason"),
+    [
+        (CONVERSIONS, {"value": 500_000_001, "currency": "EUR"}, ("amount", "value")),
+        (CONVERSIONS, {"payout": 500_000_001, "currency": "EUR"}, ("amount", "payout")),
+        (LEADS, {"value": 500_000_001, "currency": "EUR"}, ("amount", "value")),
+        (CLICKS, {"occurred_at": NOW + 60_001}, ("time", "occurred_at")),
+        (CONVERSIONS, {"status_at": NOW + 60_001}, ("time", "status_at")),
+    ],
+)
+def test_a_lower_bound_rejects_what_the_default_lets_pass(
+    topic: str, content: dict[str, Any], reason: tuple[str, str]
+) -> None:
+    assert verdicts(topic, DEFAULTS, **content) == []
+    assert verdicts(topic, STRICT, **content) == [reason]
+
+
+def test_a_hop_is_held_against_no_bound_that_its_event_has_passed_already() -> None:
+    """Otherwise a conversion that was counted under a higher bound would never be credited."""
+    content = {"value": 10**15, "currency": "EUR", "occurred_at": NOW + HOUR}
+    assert verdicts(CREDIT_REQUESTS, STRICT, **content) == []
+    assert verdicts(LINKS, STRICT, occurred_at=NOW + HOUR) == []
