@@ -9,6 +9,7 @@ import click
 from deploy.fitting import WHOLE, FitError, Path, divided, removal_effects, shapley_values
 from deploy.settings import clickhouse_settings
 from sinks.clickhouse.client import Connection
+from sinks.clickhouse.versions import version_in_force
 
 MODELS = ("markov", "shapley")
 DIMENSIONS = ("channel", "campaign", "affiliate")
@@ -123,19 +124,25 @@ def store(
 @click.option(
     "--journeys", default="linear", show_default=True, help="Model whose touches make the journeys."
 )
-@click.option("--journeys-version", "version", default=1, show_default=True, help="Its version.")
+@click.option("--journeys-version", "version", type=int, help="Its version; by default the one in force.")
 @click.pass_obj
 def fit_command(
-    values: Mapping[str, Any], /, first: datetime.datetime, last: datetime.datetime, **given: Any
+    values: Mapping[str, Any],
+    /,
+    first: datetime.datetime,
+    last: datetime.datetime,
+    version: int | None,
+    **given: Any,
 ) -> None:
     """Learn from the journeys of some days what channels, campaigns or affiliates are worth; results go into fitted_attribution."""
     from sinks.clickhouse.client import connect
 
     if last < first:
         raise click.BadParameter("is before --from", param_hint="--to")
-    asked = Question(first_day=first.date(), last_day=last.date(), **given)
     connection = connect(clickhouse_settings(values))
     try:
+        version = version or version_in_force(connection, given["journeys"])
+        asked = Question(first_day=first.date(), last_day=last.date(), version=version, **given)
         paths, value = read_paths(connection, asked)
         found = fit(paths, value, asked.model)
         store(connection, asked, paths, found, datetime.datetime.now(datetime.UTC))

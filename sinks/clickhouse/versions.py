@@ -25,3 +25,9 @@ def put_in_force(connection: Connection, model: str, version: int) -> None:
         "SELECT model, model_version, purpose, settings, min(registered_at), now64(3) FROM attribution_models "
         f"WHERE model = {literal(model)} AND model_version = {version} GROUP BY ALL"
     )
+
+
+def version_in_force(connection: Connection, model: str) -> int:
+    """Return the version of ``model`` that readers see, 1 where none is registered."""
+    sql = f"SELECT model_version FROM attribution_versions WHERE model = {literal(model)} AND in_force"
+    return next((int(version) for [version] in connection.query(sql)), 1)

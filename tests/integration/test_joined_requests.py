@@ -37,6 +37,12 @@ def sale(name: str, **fields: Any) -> Sent:
 
 
 JOINED = [lead(name, visitor, "x") for name, visitor in (("la", A1), ("lb", B2), ("lc", C3))]
+TWINS = [
+    *(lead(name, visitor, "x") for name, visitor in (("la", A1), ("lb", B2))),
+    *(lead(name, visitor, "y") for name, visitor in (("lz", Z0), ("ld", B4))),
+    *(click(name, visitor, NOON + HOUR, "kkkk" + "e" * 26) for name, visitor in (("one", B2), ("two", B4))),
+    sale("s", click_id="kkkk" + "e" * 26),
+]
 CASES = {
     # The first report names b2, one of an earlier status_at c3: the request moves from R2 to R3, and both lead to a1.
     "moved between visitors of one owner": [
@@ -54,15 +60,9 @@ CASES = {
         sale("s2", click_id=CLICK, status_at=NOON + 3 * HOUR),
     ],
     # One click id, one millisecond, two visitors of one route, who belong to two owners.
-    "two clicks of one id and moment": [
-        *(lead(name, visitor, "x") for name, visitor in (("la", A1), ("lb", B2))),
-        *(lead(name, visitor, "y") for name, visitor in (("lz", Z0), ("ld", B4))),
-        *(
-            click(name, visitor, NOON + HOUR, "kkkk" + "e" * 26)
-            for name, visitor in (("one", B2), ("two", B4))
-        ),
-        sale("s", click_id="kkkk" + "e" * 26),
-    ],
+    "two clicks of one id and moment": TWINS,
+    # The same, and the owners turn out to be one person: what they were told is sent on.
+    "two clicks, and their owners are joined": [*TWINS, lead("both", A1, "y")],
 }
 
 

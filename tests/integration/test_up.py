@@ -154,7 +154,7 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
         ]
         for name in ("4711", "customer-1"):
             story = funnel(variables, "--embedded", "explain", name).stdout
-            assert "last_click 1: last" in story
+            assert "last_click 2: last" in story
             assert "100.00 %  value 119.000000" in story
         answer = funnel(
             variables, "--embedded", "query", "SELECT campaign FROM impressions", "--format", "csv"

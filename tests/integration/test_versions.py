@@ -18,7 +18,7 @@ from sinks.clickhouse.client import Connection
 from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rollup import derive
-from sinks.clickhouse.versions import put_in_force
+from sinks.clickhouse.versions import put_in_force, version_in_force
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
 
 SOURCES = [source(topic) for topic in ("conversions", "credit-requests")]
@@ -73,6 +73,7 @@ def test_versions_do_not_add_up(journal: Journal) -> None:
     for applied, expected in ((0, 101), (2, 102), (1, 101)):
         if applied:
             put_in_force(connection, "last_click", applied)
+        assert version_in_force(connection, "last_click") == expected - 100
         for view, sql in VIEWS.items():
             found = 100 if view == "time_to_convert" else expected
             assert connection.query(sql) == [(found,)], (applied, view)

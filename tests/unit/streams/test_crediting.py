@@ -8,6 +8,7 @@ Whatever the order, the sums are those of the journey as it is known in the end.
 """
 
 from collections import Counter
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def request(
     }
 
 
-KEY = ("partner", "transaction_id", "route")
+KEY = ("partner", "transaction_id", "route", "person")
 
 
 def touch_frame(touches: list[dict[str, Any]]) -> pl.DataFrame:
@@ -163,10 +164,9 @@ class Ledger:
         if self.touches:
             put_touches({0: self.state}, touch_frame(self.touches).with_columns(_partition=0))
         if self.requests:
-            requests = pl.DataFrame(self.requests).sort("revision", descending=True)
-            put_requests(
-                {0: self.state}, requests.unique(KEY, keep="first", maintain_order=True), self.in_force()
-            )
+            requests = pl.DataFrame(self.requests).sort("revision", "step", "moved", descending=True)
+            newest = requests.unique((*KEY, "origin"), keep="first", maintain_order=True)
+            put_requests({0: self.state}, newest, self.in_force())
 
     def in_force(self) -> pl.DataFrame:
         credits = pl.concat([row.rename({"event_hi": "_", "event_lo": "__"}) for row in self.credits])
@@ -469,3 +469,38 @@ def test_forgetting_old_touches_leaves_the_newer_ones_findable() -> None:
     ledger.feed(request())
     assert ledger.earned() == {"last_click": {8: 100}, "first_click": {5: 100}}
     assert np.all(ledger.state.touches._columns["record_time"][:4] >= 1005)
+
+
+def sent_on(origin: str, moved: bool = False, revision: int = 1, step: int = 7) -> dict[str, Any]:
+    """A request that a visitor's route has sent to the person v1."""
+    place = 10 * revision + 2 * (ord(origin[-1]) - ord("a")) + moved
+    return request(revision=revision, moved=moved) | {
+        **{"person": "v1", "origin": origin, "step": step, "event_lo": place, "_offset": place}
+    }
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_one_visitor_takes_back_is_its_own(order: tuple[int, ...], restart: bool) -> None:
+    """
+    person v1   from va: credit   from vb: credit, of the same step   from va: back
+    in force                      vb's, whatever came first
+    """
+    facts = [sent_on("va"), sent_on("vb"), sent_on("va", moved=True)]
+    ledger = Ledger()
+    ledger.feed(click(1, 10), request(transaction_id="another"))
+    for place in order:
+        ledger.feed(facts[place])
+        if restart:
+            ledger.restart()
+    assert ledger.earned() == {"last_click": {1: 100}, "first_click": {1: 100}}
+    ledger.feed(sent_on("vb", moved=True, step=8))
+    assert ledger.earned() == {"last_click": {}, "first_click": {}}
+
+
+def test_of_two_visitors_the_one_with_the_newer_facts_stands() -> None:
+    ledger = Ledger()
+    ledger.feed(click(1, 10), sent_on("va", revision=2) | {"value": 70}, sent_on("vb"))
+    assert ledger.earned()["last_click"] == {1: 70}
+    ledger.feed(sent_on("va", revision=2), sent_on("va", revision=1, moved=True))
+    assert ledger.verdicts == [0, 0, 1, 1]
