@@ -1,8 +1,11 @@
-"""Asking ClickHouse, from a few threads with a connection each, and putting the answers into what the page shows."""
+"""Asking ClickHouse, from a few threads with a connection each, and putting the answers into what the page shows.
+
+What needs several queries asks them together, from threads of their own: it takes as long as the slowest of them.
+"""
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from threading import local
 from typing import Any, NamedTuple
@@ -16,9 +19,12 @@ from sinks.clickhouse.explain import explain
 from sinks.clickhouse.settings import ClickHouseSettings
 
 THREADS = 4
+QUERIES = 8
+"""How many queries are under way at once; the rest wait. An overview has six."""
 LIMITS = {"max_execution_time": 20}
 """Seconds after which ClickHouse gives a question up."""
 Json = dict[str, Any]
+Rows = list[tuple[Any, ...]]
 _STEPS = ("impressions", "clicks", "leads", "conversions", "revenue", "payout")
 
 
@@ -40,16 +46,26 @@ class Reading:
     ) -> None:
         self.waiting = waiting
         self.pool = ThreadPoolExecutor(THREADS, "reading")
+        # Not the same: questions that filled it would wait for queries that find no thread.
+        self._queries = ThreadPoolExecutor(QUERIES, "query")
         self.now = now
         self._settings = settings
         self._local = local()
 
-    def rows(self, query: Query) -> list[tuple[Any, ...]]:
+    def close(self) -> None:
+        """Begin nothing more."""
+        for pool in (self.pool, self._queries):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def rows(self, query: Query) -> Rows:
         """Return the rows of a query. Raises ClickHouseError. A connection that has gone away is opened once more."""
         try:
             return self._connection().query(query.sql, query.parameters, LIMITS)
         except Unavailable:
             return self._connection().query(query.sql, query.parameters, LIMITS)
+
+    def _ask(self, query: Query) -> Future[Rows]:
+        return self._queries.submit(self.rows, query)
 
     def _connection(self) -> Connection:
         if not hasattr(self._local, "connection"):
@@ -59,9 +75,15 @@ class Reading:
 
     def overview(self, filters: Filters) -> Json:
         """What changes by the second: the funnel, its points over time, the best, the models, the last minutes, freshness."""
-        filters, known = self.with_currency(filters)
-        points = self.rows(queries.series(filters))
         now = int(self.now())
+        seconds, sources = self._ask(queries.seconds(now, filters.recent)), self._ask(queries.FRESHNESS)
+        known = self._ask(queries.currencies(filters))
+        if not filters.currency:
+            filters = _in_currency(filters, known.result())
+        series, tops, models = (
+            self._ask(question(filters)) for question in (queries.series, queries.tops, queries.models)
+        )
+        points = series.result()
         return {
             "now": now,
             "start": filters.start,
@@ -70,32 +92,32 @@ class Reading:
             "zone": filters.zone,
             "credited": queries.is_credited(filters),
             "currency": filters.currency,
-            "currencies": known,
+            "currencies": [str(row[0]) for row in known.result()],
             "points": points,
             "totals": {name: sum(row[place + 1] for row in points) for place, name in enumerate(_STEPS)},
-            "tops": self.rows(queries.tops(filters)),
-            "models": self.rows(queries.models(filters)),
+            "tops": tops.result(),
+            "models": models.result(),
             "recent": filters.recent,
-            "seconds": self.rows(queries.seconds(now, filters.recent)),
-            "sources": self.rows(queries.FRESHNESS),
+            "seconds": seconds.result(),
+            "sources": sources.result(),
             "waiting": self.waiting(),
         }
 
-    def with_currency(self, filters: Filters) -> tuple[Filters, list[str]]:
-        """Return ``filters`` with a currency (the most frequent where none is chosen), and those there are."""
-        known = [str(row[0]) for row in self.rows(queries.currencies(filters))]
-        chosen = filters.currency or (known[0] if known else "")
-        return replace(filters, currency=chosen), known
+    def with_currency(self, filters: Filters) -> Filters:
+        """Return ``filters`` with a currency: the most frequent where none is chosen."""
+        return filters if filters.currency else _in_currency(filters, self.rows(queries.currencies(filters)))
 
     def details(self, filters: Filters) -> Json:
         """What changes by the minute: partners, lead magnets, and what there is to choose from."""
-        filters, _ = self.with_currency(filters)
+        magnets, options = self._ask(queries.magnets(filters)), self._ask(queries.options(filters))
+        filters = self.with_currency(filters)
+        partners = self.rows(queries.partners(filters))
         choices: dict[str, list[str]] = {}
-        for dimension, value in self.rows(queries.options(filters)):
+        for dimension, value in options.result():
             choices.setdefault(str(dimension), []).append(str(value))
         return {
-            "partners": self.rows(queries.partners(filters)),
-            "magnets": self.rows(queries.magnets(filters)),
+            "partners": partners,
+            "magnets": magnets.result(),
             "choices": choices,
             "currency": filters.currency,
         }
@@ -107,12 +129,16 @@ class Reading:
         except Unavailable:
             return explain(self._connection(), identifier)
 
-    def top_rows(self, filters: Filters) -> tuple[str, list[tuple[Any, ...]]]:
+    def top_rows(self, filters: Filters) -> tuple[str, Rows]:
         """All rows of the table of the best, for export, and their currency."""
-        filters, _ = self.with_currency(filters)
+        filters = self.with_currency(filters)
         return filters.currency, self.rows(queries.tops(filters, queries.CSV_ROWS))
 
-    def point_rows(self, filters: Filters) -> tuple[str, list[tuple[Any, ...]]]:
+    def point_rows(self, filters: Filters) -> tuple[str, Rows]:
         """All points over time, for export, and their currency."""
-        filters, _ = self.with_currency(filters)
+        filters = self.with_currency(filters)
         return filters.currency, self.rows(queries.series(filters))
+
+
+def _in_currency(filters: Filters, known: Rows) -> Filters:
+    return replace(filters, currency=str(known[0][0]) if known else "")

@@ -53,7 +53,7 @@ async def _serve(
         loop.add_signal_handler(number, stop)
     _log.info("live page: http://%s:%d/", settings.host, settings.port)
     await server.serve()
-    reading.pool.shutdown(wait=False, cancel_futures=True)
+    reading.close()
 
 
 @contextmanager

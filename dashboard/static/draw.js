@@ -97,7 +97,9 @@ export async function overTime(target, name, view, values, shown) {
   const line = { x, y: values, text, hoverinfo: "text", type: "scatter", mode: values.length < 3 ? "lines+markers" : "lines", fill: "tozeroy" };
   const drawn = { ...line, line: { color: style("--accent"), width: 2 }, fillcolor: faint(style("--accent"), 0.12) };
   const range = [local(view.start, view.zone), local(Math.min(view.end, view.now + view.step), view.zone)];
-  await library.react(target, [drawn], layout({ xaxis: { range, type: "date", tickangle: 0, nticks: Math.max(3, Math.round(target.clientWidth / 110)) } }), CONFIG);
+  // Of nothing but zeroes the library would draw fractions.
+  const yaxis = values.some(Boolean) ? {} : { range: [0, 1], tickvals: [0] };
+  await library.react(target, [drawn], layout({ yaxis, xaxis: { range, type: "date", tickangle: 0, nticks: Math.max(3, Math.round(target.clientWidth / 110)) } }), CONFIG);
 }
 
 function faint(hex, alpha) {
@@ -120,7 +122,7 @@ export async function bySecond(target, view) {
     hovertemplate: `%{y} ${name.toLowerCase()}<extra></extra>`,
   }));
   const range = [local(view.now - 60 * view.recent, view.zone), local(view.now, view.zone)];
-  await library.react(target, traces, layout({ barmode: "stack", bargap: 0, xaxis: { range, type: "date", nticks: 4 }, yaxis: { nticks: 4 } }), CONFIG);
+  await library.react(target, traces, layout({ barmode: "stack", bargap: 0, xaxis: { range, type: "date", nticks: 4 }, yaxis: sum ? { nticks: 4 } : { range: [0, 1], tickvals: [0] } }), CONFIG);
 }
 
 export const heat = (n, most) => {
