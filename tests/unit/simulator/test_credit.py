@@ -21,9 +21,8 @@ VALUE, PAYOUT = 10_000_000, 700_000
 
 
 def click(name: str, click_id: str, at: int, **fields: object) -> Sent:
-    return event(
-        "click", name, at, visitor_id=VISITOR, click_id=click_id, campaign=f"campaign of {name}", **fields
-    )
+    own = {"visitor_id": VISITOR, "click_id": click_id, "campaign": f"campaign of {name}"}
+    return event("click", name, at, **{**own, **fields})
 
 
 def sale(name: str, at: int, **fields: object) -> Sent:
@@ -134,12 +133,41 @@ def test_ties_go_by_event_id() -> None:
     assert found["last_click"].touch_id == event_id(high)
 
 
-def test_touches_of_another_route_are_not_seen() -> None:
-    """A foreign click id says nothing of the visitor's route: the sale's journey is where that id hashes to."""
+def test_a_foreign_click_id_leads_to_the_visitors_route() -> None:
+    """
+    minutes   0                     60
+              A (their-click-1)     sale names their-click-1, whose route is not that of A's visitor
+    """
     foreign = "their-click-1"
     assert route_of(foreign) != "abcd"
     found = credits_of(click("a", foreign, NOON), sale("s", NOON + HOUR, click_id=foreign))
-    assert {(credit.route, credit.touch_id) for credit in found.values()} == {(route_of(foreign), NO_ID)}
+    assert {credit.touch_id for credit in found.values()} == {event_id("a")}
+
+
+def test_a_networks_id_leads_to_the_first_visitor_that_carried_it() -> None:
+    """
+    minutes   -60            0              60
+              A (gclid 1)    B (gclid 1)    sale names gclid 1; A and B are of two visitors
+    """
+    sent = [
+        click("a", CLICK_A, NOON - HOUR, external_id="gclid-1"),
+        click("b", CLICK_B, NOON, external_id="gclid-1", visitor_id="somebody else"),
+        sale("s", NOON + HOUR, click_id="gclid-1"),
+    ]
+    assert {credit.touch_id for credit in credits_of(*sent).values()} == {event_id("a")}
+
+
+@pytest.mark.parametrize(("visitors", "leads"), [(20, True), (21, False)])
+def test_an_id_that_too_many_carry_leads_nowhere(visitors: int, leads: bool) -> None:
+    """
+    A script that found no id sends "undefined" for everybody.
+    """
+    sent = [
+        click(f"a{number}", CLICK_A, NOON + number, external_id="undefined", visitor_id=f"visitor {number}")
+        for number in range(visitors)
+    ]
+    found = credits_of(*sent, sale("s", NOON + HOUR, click_id="undefined"))
+    assert {credit.touch_id for credit in found.values()} == {event_id("a0") if leads else NO_ID}
 
 
 def test_a_rejected_sale_keeps_its_touch_but_no_money() -> None:

@@ -19,6 +19,9 @@ from tests.unit.streams.test_crediting import ROUTE, Ledger, click, request, tou
 FLOOR = 10
 
 
+NO_ALIASES = pl.DataFrame(schema={"_partition": pl.UInt16, "kind": pl.String})
+
+
 class Journal:
     """Answers with what a ledger holds, and notes the routes asked for."""
 
@@ -29,6 +32,9 @@ class Journal:
     def cold_touches_on(self, routes: list[str], _partitions: int, _kinds: list[str]) -> pl.DataFrame:
         self.asked.append(routes)
         return touch_frame(self.ledger.touches).with_columns(_partition=0)
+
+    def cold_aliases_on(self, _routes: list[str], _partitions: int, _limit: int) -> pl.DataFrame:
+        return NO_ALIASES
 
     def cold_requests_on(self, _routes: list[str], _partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         return pl.DataFrame(self.ledger.requests), self.ledger.in_force()
