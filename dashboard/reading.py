@@ -15,7 +15,7 @@ from dashboard.filters import Filters
 from dashboard.queries import Query
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import Unavailable
-from sinks.clickhouse.explain import explain
+from sinks.clickhouse.explain import PERSON_LIMIT, explain
 from sinks.clickhouse.settings import ClickHouseSettings
 
 THREADS = 4
@@ -43,6 +43,7 @@ class Reading:
         settings: ClickHouseSettings,
         now: Callable[[], float] = time.time,
         waiting: Callable[[], Waiting | None] = lambda: None,
+        person_limit: int = PERSON_LIMIT,
     ) -> None:
         self.waiting = waiting
         self.pool = ThreadPoolExecutor(THREADS, "reading")
@@ -50,6 +51,7 @@ class Reading:
         self._queries = ThreadPoolExecutor(QUERIES, "query")
         self.now = now
         self._settings = settings
+        self._person_limit = person_limit
         self._local = local()
 
     def close(self) -> None:
@@ -125,9 +127,9 @@ class Reading:
     def explain(self, identifier: str) -> Json:
         """Everything the journal knows of an id, as `funnel explain --format json` says it. Raises ClickHouseError."""
         try:
-            return explain(self._connection(), identifier)
+            return explain(self._connection(), identifier, self._person_limit)
         except Unavailable:
-            return explain(self._connection(), identifier)
+            return explain(self._connection(), identifier, self._person_limit)
 
     def top_rows(self, filters: Filters) -> tuple[str, Rows]:
         """All rows of the table of the best, for export, and their currency."""

@@ -33,7 +33,10 @@ def run(settings: DashboardSettings, waiting: Callable[[], Waiting | None] = lam
 async def _serve(
     settings: DashboardSettings, metrics: DashboardMetrics, waiting: Callable[[], Waiting | None]
 ) -> None:
-    reading, stopping = Reading(settings.clickhouse, waiting=waiting), asyncio.Event()
+    reading, stopping = (
+        Reading(settings.clickhouse, waiting=waiting, person_limit=settings.person_limit),
+        asyncio.Event(),
+    )
     server = Server(
         create_app(settings, reading, stopping, metrics),
         address=settings.host,

@@ -9,7 +9,7 @@ from sinks.clickhouse.settings import ClickHouseSettings
 @dataclass(frozen=True, slots=True)
 class DashboardSettings:
     """Settings of the live page. ``password`` empty: nobody is asked for one, which is allowed on a loopback address only. Times in seconds.
-    ``metrics_port`` 0: no metrics are served."""
+    ``metrics_port`` 0: no metrics are served. ``person_limit``: visitors that one person may have."""
 
     host: str = "127.0.0.1"
     port: int = 8090
@@ -21,6 +21,7 @@ class DashboardSettings:
     lag_seconds: float = 30.0
     silent_seconds: float = 300.0
     most_streams: int = 64
+    person_limit: int = 20
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 

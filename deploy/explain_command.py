@@ -26,7 +26,7 @@ def explain(values: Mapping[str, Any], identifier: str, form: str) -> None:
 
     connection = connect(clickhouse_settings(values))
     try:
-        found = explained(connection, identifier)
+        found = explained(connection, identifier, values["person_limit"])
     finally:
         connection.close()
     if is_empty(found):
@@ -71,10 +71,19 @@ def _transaction(root: Tree, one: Row) -> None:
         known = one["identity"]
         found = f"visitor {known['visitor_id'] or 'unknown'}, found by {known['by'].replace('_', ' ')}"
         _branch(branch, f"{found}, on route {known['route']}")
+        _list(branch, "identity links", map(_link, known["links"]))
     _list(branch, "journey", map(_touch, one["journey"]))
     for model in one["credits"]:
         _list(branch, _model(model), map(_share, model["credits"]))
     _list(branch, "ledger", map(_entry, one["ledger"]))
+
+
+def _link(row: Row) -> str:
+    said = {
+        "alias": f"{row['touch_kind']} id {row['identity_key']} leads to visitor {row['visitor_id']}",
+        "pair": f"visitor {row['visitor_id']} belongs to {row['winner']}",
+    }
+    return f"{said[row['purpose']]}  {_at(row['known_at'])}  {_place(row)}"
 
 
 def _report(row: Row) -> str:

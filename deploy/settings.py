@@ -408,6 +408,7 @@ def dashboard_settings(values: Mapping[str, Any]) -> DashboardSettings:
             password=values["dashboard_password"],
             clickhouse=clickhouse,
             cookie_secure=values["dashboard_cookie_secure"],
+            person_limit=values["person_limit"],
             lag_seconds=values["dashboard_lag_seconds"],
             silent_seconds=values["dashboard_silent_seconds"],
             metrics_host=values["metrics_host"],

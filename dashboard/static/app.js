@@ -312,7 +312,7 @@ function timeline(title, steps) {
 function story(one) {
   const reports = one.conversions.map((row) => step(row.status_at, "conversion", joined([row.status, place(row)]), row.value === null ? "" : money(row.value, row.currency, 2)));
   const all = [...one.journey.map(touch), ...reports].sort((a, b) => Date.parse(a.querySelector("time").dateTime) - Date.parse(b.querySelector("time").dateTime));
-  const found = one.identity.visitor_id ? `visitor ${one.identity.visitor_id}, found by ${one.identity.by.replaceAll("_", " ")}` : "no visitor known";
+  const found = one.identity.visitor_id ? `visitor ${one.identity.visitor_id}, found by ${one.identity.by.replaceAll("_", " ")}${one.identity.person === one.identity.visitor_id ? "" : `, one person with ${one.identity.person}`}` : "no visitor known";
   const title = `${one.partner} ${one.transaction_id}: ${one.state?.status ?? "not counted"}, ${found}`;
   return element("div", {}, timeline(title, all), shares(one), ledger(one));
 }

@@ -6,17 +6,16 @@ says where those may be. Each question asks for all transactions at once: most o
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from schemas.attribution import NAMED_LATE_MS
 from schemas.ids import journey_route, route_of, transaction_route
 from sinks.clickhouse.client import Connection
+from sinks.clickhouse.identity import LINK, Journey, Links, journey_of
 from sinks.clickhouse.journal import TABLE
+from sinks.clickhouse.journal_rows import JournalRows, Row, known, picked
 from sinks.clickhouse.sql import literal, literals
 
-Row = dict[str, Any]
 Transaction = tuple[str, str]
 """Partner and the partner's transaction id."""
 
@@ -24,10 +23,10 @@ WINDOW_SECONDS = 86_400
 """How long after an event another record of its id is a duplicate or conflict (docs/rules.md, section 4)."""
 MOST_TRANSACTIONS = 50
 """Of one answer: a visitor may have more, and none needs all of them explained at once."""
-_NAMED_LATE = timedelta(milliseconds=NAMED_LATE_MS)
 _TOUCHES = ("impression", "click", "lead")
 _EVENTS = (*_TOUCHES, "conversion")
 _NAMES = ("visitor_id", "click_id", "lead_id")
+PERSON_LIMIT = 20
 _PLACE = ("source", "offset", "record_time", "known_at")
 _TOUCH = (
     *(
@@ -35,6 +34,7 @@ _TOUCH = (
         "event_id",
         "occurred_at",
         *_NAMES,
+        "external_id",
         "channel",
         "campaign",
         "affiliate",
@@ -52,7 +52,19 @@ _STATE = (
     *("revision", "status", "occurred_at", "value", "payout", "currency", "goal", *_NAMES, "campaign"),
     *("affiliate", "offer", "approved_at", "flag"),
 )
-_REQUEST = ("route", "revision", "moved", "status", "value", "payout", *_NAMES, *_PLACE)
+_REQUEST = (
+    "route",
+    "person",
+    "origin",
+    "revision",
+    "step",
+    "moved",
+    "status",
+    "value",
+    "payout",
+    *_NAMES,
+    *_PLACE,
+)
 _CREDIT = (
     *(
         "sign",
@@ -66,37 +78,32 @@ _CREDIT = (
         "payout",
         "status",
     ),
-    *("campaign", "affiliate", "channel", "route", *_PLACE),
+    *("campaign", "affiliate", "channel", "route", "person", *_PLACE),
 )
 _REJECT = ("source", "offset", "record_time", "reason", "detail")
-_SPELLED = {
-    "source": "toString(j._source)",
-    "offset": "j._offset",
-    "record_time": "j._record_time",
-    "known_at": "j._ingested_at",
-    **{name: f"toString(j.{name})" for name in ("kind", "event_id", "touch_id", "channel", "route", "model")},
-}
-_ALL = sorted({*_TOUCH, *_CONVERSION, *_STATE, *_REQUEST, *_CREDIT, *_REJECT, "partner", "transaction_id"})
-_COLUMNS = ", ".join(f"{_SPELLED.get(name, f'j.{name}')} AS `{name}`" for name in _ALL)
+_ALL = {*_TOUCH, *_CONVERSION, *_STATE, *_REQUEST, *_CREDIT, *_REJECT, *LINK, "partner", "transaction_id"}
 
 
-def explain(connection: Connection, identifier: str) -> Row:
+def explain(connection: Connection, identifier: str, person_limit: int = PERSON_LIMIT) -> Row:
     """Return what is known of ``identifier``: the touches that carry it, and all there is of each transaction it has to do with.
 
+    ``person_limit``: visitors that one person may have.
     Money in micros, weights in parts of 10^9, times as ClickHouse gives them. Raises ClickHouseError.
     """
-    rows = _Rows(connection)
+    rows = JournalRows(connection, _ALL)
     named = _named(rows, identifier)
     touches = [row for row in named if row["kind"] in _TOUCHES]
     rejects = [row for row in named if row["kind"] == "reject"]
-    found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(rows, touches)
+    found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(
+        rows, touches, person_limit
+    )
     keys = sorted(found)[:MOST_TRANSACTIONS]
-    transactions = _transactions(rows, keys)
+    transactions = _transactions(rows, keys, person_limit)
     reports = [row for one in transactions for row in one["conversions"]]
     return {
         "id": identifier,
-        "touches": [_picked(row, _TOUCH) for row in touches],
-        "rejects": [_picked(row, _REJECT) for row in rejects],
+        "touches": [picked(row, _TOUCH) for row in touches],
+        "rejects": [picked(row, _REJECT) for row in rejects],
         "deduplication": _deduplication(rows, [*touches, *reports]),
         "transactions": transactions,
         "transactions_left_out": len(found) - len(keys),
@@ -108,42 +115,24 @@ def is_empty(found: Mapping[str, Any]) -> bool:
     return not (found["touches"] or found["transactions"] or found["rejects"])
 
 
-class _Rows:
-    """Rows of the journal by name."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def named(self, sql: str) -> list[Row]:
-        names, rows = self._connection.query_named(sql)
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    def of(self, where: str) -> list[Row]:
-        return self.named(
-            f"SELECT {_COLUMNS} FROM {TABLE} AS j WHERE {where} ORDER BY j.occurred_at, j.event_id"
-        )
-
-    def on(self, routes: Iterable[str], kinds: Sequence[str], where: str) -> list[Row]:
-        """Return rows of ``kinds`` on ``routes``: the projection by route says where they are."""
-        on = f"j.kind IN {literals(kinds)} AND j.route IN {literals(sorted(set(routes)))}"
-        places = f"SELECT kind, _source, _offset FROM {TABLE} AS j WHERE {on}"
-        return self.of(f"{on} AND (j.kind, j._source, j._offset) IN ({places}) AND ({where})")
-
-
-def _picked(row: Mapping[str, Any], names: Sequence[str]) -> Row:
-    return {name: row[name] for name in names}
-
-
 def _key(row: Mapping[str, Any]) -> Transaction:
     return row["partner"], row["transaction_id"]
 
 
-def _named(rows: _Rows, identifier: str) -> list[Row]:
+def _named(rows: JournalRows, identifier: str) -> list[Row]:
     if _is_uuid(identifier):
         return rows.of(f"j.kind IN {literals((*_EVENTS, 'reject'))} AND j.event_id = {literal(identifier)}")
     own = " OR ".join(f"j.{name} = {literal(identifier)}" for name in _NAMES)
     touches = rows.on([route_of(identifier)], _TOUCHES, own)
+    if aliases := rows.on([route_of(identifier)], ("link",), _alias_of([identifier])):
+        routes = {route_of(row["visitor_id"]) for row in aliases}
+        touches += rows.on(routes, _TOUCHES, f"j.event_id IN {literals(known(aliases, 'touch_id'))}")
+    touches = list({row["event_id"]: row for row in touches}.values())
     return touches + rows.of(f"j.kind = 'conversion' AND j.transaction_id = {literal(identifier)}")
+
+
+def _alias_of(ids: Sequence[str]) -> str:
+    return f"j.purpose = 'alias' AND j.identity_key IN {literals(ids)}"
 
 
 def _is_uuid(text: str) -> bool:
@@ -153,22 +142,31 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _earned_with(rows: _Rows, touches: Sequence[Row]) -> set[Transaction]:
+def _earned_with(rows: JournalRows, touches: Sequence[Row], limit: int) -> set[Transaction]:
     """Return the transactions that name a touch, or that one has ever earned a share of."""
     if not touches:
         return set()
-    ids = [f"j.{name} IN {literals(known)}" for name in _NAMES if (known := _known(touches, name))]
-    credited = f"j.kind = 'credit' AND j.touch_id IN {literals(_known(touches, 'event_id'))}"
+    ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(touches, name))]
+    credited = f"j.kind = 'credit' AND j.touch_id IN {literals(known(touches, 'event_id'))}"
     where = " OR ".join([credited, *(f"j.kind = 'request' AND {one}" for one in ids)])
-    routes = {route_of(row["visitor_id"]) for row in touches}
+    visitors = Links(rows, [], known(touches, "visitor_id"), limit).visitors
+    carried = {name for row in touches for name in _carried(row)}
+    if carried:
+        where += f" OR j.kind = 'request' AND j.click_id IN {literals(sorted(carried))}"
+    routes = {route_of(one) for one in visitors | carried}
     return {_key(row) for row in rows.on(routes, ("request", "credit"), where)}
 
 
-def _known(rows: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    return sorted({row[name] for row in rows if row[name]})
+def _carried(touch: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of a touch that are looked for on other routes than its visitor's."""
+    own = touch.get(f"{touch['kind']}_id", "")
+    if own and route_of(own) != route_of(touch["visitor_id"]):
+        yield own
+    if touch["external_id"]:
+        yield touch["external_id"]
 
 
-def _transactions(rows: _Rows, keys: Sequence[Transaction]) -> list[Row]:
+def _transactions(rows: JournalRows, keys: Sequence[Transaction], limit: int) -> list[Row]:
     if not keys:
         return []
     wanted = (
@@ -177,53 +175,64 @@ def _transactions(rows: _Rows, keys: Sequence[Transaction]) -> list[Row]:
     homes = {transaction_route(*key) for key in keys}
     told = rows.on(homes, ("conversion", "count"), f"{wanted} AND (j.kind = 'conversion' OR j.sign = 1)")
     states = sorted((row for row in told if row["kind"] == "count"), key=lambda row: row["revision"])
-    routes = {_route(row) for row in states} or homes
-    caused = rows.on(routes, ("request", "credit"), wanted)
     last = {_key(row): row for row in states}
     touches = _touches(rows, last.values())
+    named = {row[name] for row in states for name in ("click_id", "lead_id")}
+    visitors = {*known(touches, "visitor_id"), *known(states, "visitor_id")}
+    links = Links(rows, named, visitors, limit)
+    if others := links.visitors - visitors:
+        routes = {route_of(one) for one in others}
+        touches += rows.on(routes, _TOUCHES, f"j.visitor_id IN {literals(sorted(others))}")
+        touches.sort(key=lambda row: (row["occurred_at"], row["event_id"]))
+    routes = {_route(row) for row in states} | {route_of(one) for one in links.visitors}
+    caused = rows.on(routes or homes, ("request", "credit"), wanted)
     settings = _settings(rows) if caused else {}
-    return [_transaction(key, told, caused, last.get(key), touches, settings) for key in keys]
+    journeys = {key: journey_of(state, _route(state), touches, links) for key, state in last.items()}
+    return [
+        _transaction(key, told, caused, (last.get(key), journeys.get(key)), touches, settings) for key in keys
+    ]
 
 
 def _transaction(
     key: Transaction,
     told: Sequence[Row],
     caused: Sequence[Row],
-    last: Row | None,
+    now: tuple[Row | None, Journey | None],
     touches: Sequence[Row],
     settings: Mapping[tuple[str, int], Row],
 ) -> Row:
     own = [row for row in (*told, *caused) if _key(row) == key]
     of = {kind: [row for row in own if row["kind"] == kind] for kind in ("conversion", "request", "credit")}
-    identity, journey = _journey(last, touches) if last else ({}, [])
+    last, journey = now
+    visitors = journey.visitors if journey else set()
     order = ("known_at", "model", "model_version", "sign", "touch_at")
     ledger = sorted(of["credit"], key=lambda row: tuple(row[name] for name in order))
     return {
         "partner": key[0],
         "transaction_id": key[1],
-        "state": _picked(last, _STATE) if last else None,
+        "state": picked(last, _STATE) if last else None,
         "conversions": _ordered(of["conversion"], _CONVERSION, "status_at", "event_id"),
         "requests": _ordered(of["request"], _REQUEST, "revision", "known_at"),
-        "identity": identity,
-        "journey": [_picked(row, _TOUCH) for row in journey],
+        "identity": journey.identity if journey else {},
+        "journey": [picked(row, _TOUCH) for row in touches if row["visitor_id"] in visitors],
         "credits": _in_force(ledger, settings),
-        "ledger": [_picked(row, _CREDIT) for row in ledger],
+        "ledger": [picked(row, _CREDIT) for row in ledger],
     }
 
 
 def _ordered(rows: Iterable[Row], names: Sequence[str], *by: str) -> list[Row]:
-    return [_picked(row, names) for row in sorted(rows, key=lambda row: tuple(row[name] for name in by))]
+    return [picked(row, names) for row in sorted(rows, key=lambda row: tuple(row[name] for name in by))]
 
 
 def _route(state: Mapping[str, Any]) -> str:
-    """Where the journey is. A journey that moved (a merged identity, an alias) would add the routes of its hops here."""
+    """Where the journey is looked for."""
     return journey_route(*_key(state), state["click_id"], state["lead_id"], state["visitor_id"])
 
 
-def _touches(rows: _Rows, states: Iterable[Row]) -> list[Row]:
+def _touches(rows: JournalRows, states: Iterable[Row]) -> list[Row]:
     """Return the touches of every visitor that the transactions' ids may lead to."""
     states = list(states)
-    ids = [f"j.{name} IN {literals(known)}" for name in _NAMES if (known := _known(states, name))]
+    ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(states, name))]
     if not ids:
         return []
     routes = sorted({_route(state) for state in states})
@@ -235,24 +244,7 @@ def _touches(rows: _Rows, states: Iterable[Row]) -> list[Row]:
     )
 
 
-def _journey(state: Row, touches: Sequence[Row]) -> tuple[Row, list[Row]]:
-    """Return which id led to which visitor (docs/rules.md, section 7), and that visitor's touches."""
-    visitor, by = state["visitor_id"], "visitor_id" if state["visitor_id"] else "nothing"
-    for kind in ("lead", "click"):
-        name = f"{kind}_id"
-        found = [
-            row
-            for row in touches
-            if row["kind"] == kind
-            and row[name] == state[name] != ""
-            and row["occurred_at"] <= state["occurred_at"] + _NAMED_LATE
-        ]
-        visitor, by = (found[0]["visitor_id"], name) if found else (visitor, by)
-    journey = [row for row in touches if visitor and row["visitor_id"] == visitor]
-    return {"route": _route(state), "visitor_id": visitor, "by": by}, journey
-
-
-def _deduplication(rows: _Rows, events: Sequence[Row]) -> list[Row]:
+def _deduplication(rows: JournalRows, events: Sequence[Row]) -> list[Row]:
     """Return per event which record was kept, which of the same id were kept aside as conflicts, and how many may have been dropped.
 
     A duplicate leaves no row: its flush counts it. Their sum over the flushes in which one could have been is the most there are.
@@ -265,8 +257,8 @@ def _deduplication(rows: _Rows, events: Sequence[Row]) -> list[Row]:
     return [
         {
             "event_id": event,
-            "kept": _picked(row, _PLACE),
-            "conflicts": [_picked(one, _REJECT) for one in conflicts if one["event_id"] == event],
+            "kept": picked(row, _PLACE),
+            "conflicts": [picked(one, _REJECT) for one in conflicts if one["event_id"] == event],
             "duplicates_at_most": most.get(event, 0),
         }
         for event, row in kept.items()
@@ -275,7 +267,7 @@ def _deduplication(rows: _Rows, events: Sequence[Row]) -> list[Row]:
 
 def _duplicates(events: Sequence[Row]) -> str:
     """Return the question for the duplicates in flushes from an event's own to the one in which its window ends."""
-    sources = literals(_known(events, "source"))
+    sources = literals(known(events, "source"))
     first = min(row["offset"] for row in events)
     asked = ", ".join(
         f"({literal(row['event_id'])}, {literal(row['source'])}, {row['offset']}, {row['record_time'].timestamp() + WINDOW_SECONDS:.3f})"
@@ -290,7 +282,7 @@ def _duplicates(events: Sequence[Row]) -> str:
     )
 
 
-def _settings(rows: _Rows) -> dict[tuple[str, int], Row]:
+def _settings(rows: JournalRows) -> dict[tuple[str, int], Row]:
     sql = (
         "SELECT model, model_version, purpose, any(settings) AS settings FROM attribution_models GROUP BY ALL"
     )
@@ -305,7 +297,7 @@ def _in_force(ledger: Sequence[Row], settings: Mapping[tuple[str, int], Row]) ->
         share = shares.setdefault(
             row["touch_id"], {"touch_id": row["touch_id"], "weight": 0, "value": 0, "payout": 0}
         )
-        share |= _picked(row, ("touch_kind", "touch_at", "campaign", "affiliate", "channel"))
+        share |= picked(row, ("touch_kind", "touch_at", "campaign", "affiliate", "channel"))
         for name in ("weight", "value", "payout"):
             share[name] += row["sign"] * row[name]
     return [

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from deploy import explain_command
 from schemas.attribution import default_models
-from schemas.ids import mint
+from schemas.ids import mint, route_of
 from sinks.clickhouse.attribution import register_models
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.explain import explain
@@ -73,7 +73,8 @@ def test_whatever_names_it_leads_to_the_whole_story(journal: Connection, by: str
     assert (transaction["partner"], transaction["transaction_id"]) == ("p", "t-1")
     assert transaction["state"]["value"] == 50
     assert [row["event_id"] for row in transaction["conversions"]] == [sale]
-    assert transaction["identity"] == {"route": "abcd", "visitor_id": VISITOR, "by": "click_id"}
+    identity = {"route": "abcd", "visitor_id": VISITOR, "by": "click_id", "person": VISITOR, "links": []}
+    assert transaction["identity"] == identity
     assert [row["kind"] for row in transaction["journey"]] == ["impression", "click"]
     [model] = transaction["credits"]
     assert (model["model"], model["model_version"], model["settings"]["rule"]) == ("last_click", 2, "last")
@@ -81,6 +82,65 @@ def test_whatever_names_it_leads_to_the_whole_story(journal: Connection, by: str
     assert (credit["touch_id"], credit["weight"], credit["value"]) == (kinds["click"], 10**9, 50)
     assert [row["sign"] for row in transaction["ledger"]] == [1, -1, 1]
     assert len(transaction["requests"]) == 1
+
+
+@pytest.mark.parametrize("by", ["network's id", "transaction", "phone", "laptop"])
+def test_a_networks_id_and_two_devices(emptied: Connection, by: str) -> None:
+    """
+    phone (p)    click gclid-1 -- lead
+    laptop (l)                           lead of the same person        sale names gclid-1: by way of p's route, p is the person
+    """
+    journal, make = Journal(emptied, "group"), Flushes(6)
+    sources = [source(topic) for topic in (*TOPICS, "leads", "links")]
+    journal.take_ownership(sources, TOKEN)
+    phone, laptop = sorted((mint("pppp"), mint("llll")))
+    home = route_of("gclid-1")
+    click = make.touch("click", visitor=phone, external_id="gclid-1", occurred_at=NOW - 9000)
+    lead = make.touch("lead", visitor=laptop, occurred_at=NOW - 5000)
+    named = {"transaction_id": "t-9", "click_id": "gclid-1", "occurred_at": NOW}
+    earned = {"touch_hi": lead["event_hi"], "touch_lo": lead["event_lo"], "touch_kind": "lead"}
+    sent_on = {"person": phone, "origin": phone, "visitor_id": phone, "click_id": ""}
+    rows = [
+        click,
+        lead,
+        link("alias", home, phone, click, identity_key="gclid-1", touch_kind="click"),
+        link("pair", laptop[:4], laptop, lead, winner=phone),
+        link("touch", phone[:4], phone, lead, origin=laptop, touch_kind="lead"),
+        make.conversion("approved", **named),
+        make.count(1, "approved", 50, **named),
+        make.request(home, 1, **named),
+        make.request(phone[:4], 1, **{**named, **sent_on}),
+        {**make.credit(1, "last_touch", phone[:4], 50, **named, person=phone), **earned},
+    ]
+    journal.insert(journal.pack(make.flush(rows)), "0", sources, TOKEN)
+    found = explain(
+        emptied, {"network's id": "gclid-1", "transaction": "t-9", "phone": phone, "laptop": laptop}[by]
+    )
+    [sale] = found["transactions"]
+    identity = sale["identity"]
+    assert (identity["visitor_id"], identity["by"], identity["person"]) == (phone, "click_id", phone)
+    assert [row["identity_key"] for row in identity["links"]] == ["gclid-1"]
+    assert [row["visitor_id"] for row in sale["journey"]] == [phone, laptop]
+    assert [row["person"] for row in sale["requests"]] in (["", phone], [phone, ""])
+    assert [row["touch_kind"] for row in sale["ledger"]] == ["lead"]
+    shown = Console(width=200, record=True)
+    shown.print(explain_command.tree(found))
+    assert f"click id gclid-1 leads to visitor {phone}" in shown.export_text()
+
+
+def link(purpose: str, route: str, visitor: str, touch: Any, **values: Any) -> dict[str, Any]:
+    """A row of a hop."""
+    return {
+        "kind": "link",
+        "_source": source("links"),
+        "purpose": purpose,
+        "route": route,
+        "visitor_id": visitor,
+        "occurred_at": touch["occurred_at"],
+        "touch_hi": touch["event_hi"],
+        "touch_lo": touch["event_lo"],
+        **values,
+    }
 
 
 def test_as_a_tree_and_as_json(journal: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +151,9 @@ def test_as_a_tree_and_as_json(journal: Connection, monkeypatch: pytest.MonkeyPa
         assert part in text
     monkeypatch.setattr("sinks.clickhouse.client.connect", lambda _: Unclosed(journal))
     monkeypatch.setattr(explain_command, "clickhouse_settings", lambda _: None)
-    run = CliRunner().invoke(explain_command.explain, ["t-1", "--format", "json"], obj={})
+    run = CliRunner().invoke(explain_command.explain, ["t-1", "--format", "json"], obj={"person_limit": 20})
     assert json.loads(run.output)["transactions"][0]["state"]["status"] == "approved"
-    unknown = CliRunner().invoke(explain_command.explain, ["nothing"], obj={})
+    unknown = CliRunner().invoke(explain_command.explain, ["nothing"], obj={"person_limit": 20})
     assert (unknown.exit_code, "the journal knows no" in unknown.output) == (1, True)
 
 
