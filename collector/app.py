@@ -11,6 +11,7 @@ from collector.batch import events
 from collector.context import Context, check_rate, make_context
 from collector.cors import cors_headers, preflight
 from collector.errors import FieldError, Refusal, Unavailable
+from collector.identify import identify
 from collector.lead import lead
 from collector.live import pixel, redirect
 from collector.openapi import document
@@ -70,6 +71,7 @@ ROUTES: Mapping[str, Route] = {
     "/i.gif": Route(("GET", "POST"), "pixel", pixel, for_pages=True),
     "/c": Route(("GET",), "click", redirect),
     "/lead": Route(("POST",), "lead", lead, for_pages=True),
+    "/identify": Route(("POST",), "identify", identify, for_pages=True),
     "/funnel.js": Route(("GET",), "snippet", snippet),
     "/postback": Route(("GET", "POST"), "postback", postback),
     "/events": Route(("POST",), "events", events),

@@ -21,7 +21,7 @@ from collector.request import Header, Network
 from collector.settings import CollectorSettings
 from schemas.metrics import CollectorMetrics
 from schemas.timings import Timing
-from schemas.topics import EVENT_TOPICS, KIND_OF_TOPIC
+from schemas.topics import EVENT_TOPICS, KIND_OF_TOPIC, LINKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ def make_context(
     """Return the context of an application. Raises ValueError where a trusted proxy is no network."""
     trusted = tuple(ip_network(network, strict=False) for network in settings.trusted_proxies)
     digests = tuple(sha256(token.encode()).digest() for token in settings.tokens if token)
-    accepted = {kind: metrics.accepted.labels(kind) for kind in map(KIND_OF_TOPIC.__getitem__, EVENT_TOPICS)}
+    accepted = {
+        kind: metrics.accepted.labels(kind) for kind in map(KIND_OF_TOPIC.__getitem__, (*EVENT_TOPICS, LINKS))
+    }
     privacy = Privacy(
         settings.email_key, settings.phone_region, own_parameters() | frozenset(settings.query_parameters)
     )

@@ -39,7 +39,12 @@ def _nullable_long(value: int | None) -> bytes:
 
 
 _Write = Callable[[Any], bytes]
-_WRITERS: Mapping[str, _Write | None] = {"string": None, "long": zigzag, "nullable": _nullable_long}
+_WRITERS: Mapping[str, _Write | None] = {
+    "string": None,
+    "long": zigzag,
+    "int": zigzag,
+    "nullable": _nullable_long,
+}
 
 
 def _kind(avro_type: Any) -> str:

@@ -23,16 +23,22 @@ class Event(NamedTuple):
 
 
 def route(event: Event) -> str:
-    """Return the route that is the event's key: its transaction's for a conversion or a postback's row, else its visitor's."""
+    """Return the route that is the event's key: its transaction's for a conversion or a postback's row, what a link names, else its visitor's."""
     record = event.record
     if event.kind in ("conversion", "postback"):
         return transaction_route(record["partner"], record["transaction_id"])
+    if event.kind == "link":
+        return str(record["route"])
     return route_of(record["visitor_id"])
 
 
 def to_record(event: Event, topic_prefix: str) -> SentRecord:
     """Return the Kafka record of ``event``; its record time is the time it was received."""
-    value = _encoder(event.kind)(event.record)
+    record = event.record
+    if event.kind == "link":
+        # Its schema is that of hops, which are received from nobody.
+        record = {name: value for name, value in record.items() if name != "received_at"}
+    value = _encoder(event.kind)(record)
     topic = topic_prefix + TOPIC_OF_KIND[event.kind]
     return SentRecord(topic, route(event).encode(), value, event.record["received_at"])
 

@@ -36,6 +36,12 @@ _SPECIAL: Mapping[str, Json] = {
     "currency": {"type": "string", "pattern": "^[A-Za-z]{3}$", "description": "ISO 4217"},
     "occurred_at": _TIME,
     "status_at": _TIME,
+    "user_id": _TEXT
+    | {
+        "minLength": 1,
+        "maxLength": 256,
+        "description": "Your id of whoever logged in. Hashed with a key; it goes no further",
+    },
     "email": {"type": "string", "format": "email", "description": "Hashed with a key; it goes no further"},
     "phone": _TEXT | {"description": "With country code. Hashed with a key; it goes no further"},
     **{key: {"type": "string", "pattern": "^[0-9a-f]{64}$"} for key in ("email_hash", "phone_hash")},
@@ -121,6 +127,7 @@ def _paths() -> Json:
             )
         },
         "/lead": {"post": _lead()},
+        "/identify": {"post": _identify()},
         "/postback": {
             "get": _postback([_parameter(name, _TEXT) for name in RESERVED]),
             "post": _postback([_parameter("partner", _TEXT)], _body({"type": "object"}), (408, 413, 415)),
@@ -153,6 +160,21 @@ def _lead() -> Json:
         {200: accepted, 303: _REDIRECT},
         (400, 408, 413, 415, 429, 503),
         body=_body({"type": "object", "properties": fields}),
+    )
+
+
+def _identify() -> Json:
+    fields = {name: _schema(name) for name in (*_live_names(), "user_id")}
+    accepted = _answer(
+        "application/json",
+        None,
+        _object(status=_TEXT) | {"description": "accepted, or ignored where the visitor objects"},
+    )
+    return _operation(
+        "Say who a visitor has logged in as",
+        {200: accepted},
+        (400, 408, 413, 415, 429, 503),
+        body=_body({"type": "object", "properties": fields, "required": ["user_id"]}),
     )
 
 

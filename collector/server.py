@@ -26,13 +26,13 @@ from collector.settings import CollectorSettings
 from collector.spool.producer import SpoolingProducer, open_spool
 from schemas.metrics import CollectorMetrics, SpoolMetrics
 from schemas.remote import registered
-from schemas.topics import EVENT_TOPICS, POSTBACKS
+from schemas.topics import EVENT_TOPICS, LINKS, POSTBACKS
 
 CONNECTIONS = 4096
 HEAD_BYTES = 1 << 16
 """Of a request's head; the longest URL that is taken has 4 KiB, its encoding at most three times that."""
 GARBAGE_THRESHOLD = 20_000
-SENT = (*EVENT_TOPICS, POSTBACKS)
+SENT = (*EVENT_TOPICS, POSTBACKS, LINKS)
 """The topics that a collector writes."""
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@
 
   const pick = (from, names) =>
     Object.fromEntries(names.map((name) => [name, from[name]]).filter(([, value]) => value));
-  const random = (count, letters = 'abcdefghijklmnopqrstuvwxyz234567') =>
-    [...crypto.getRandomValues(new Uint8Array(count))].map((byte) => letters[byte % letters.length]).join('');
+  const random = (size, from = 'abcdefghijklmnopqrstuvwxyz234567') =>
+    [...crypto.getRandomValues(new Uint8Array(size))].map((byte) => from[byte % from.length]).join('');
 
   // Storage may be forbidden, full, or written by others.
   const read = () => {
@@ -29,7 +29,7 @@
   // Without an entry the id is taken out.
   const keep = (id, entry) => {
     const queue = { ...read().queue, [id]: entry };
-    if (isGranted && Object.keys(queue).length <= 20) write({ queue });
+    granted && Object.keys(queue).length <= 20 && write({ queue });
   };
 
   const query = Object.fromEntries(new URLSearchParams(location.search));
@@ -44,13 +44,13 @@
   const visitor = handed || (match(MINTED, click).slice(0, 4) || random(4)) + random(26);
   let journey = { at: Date.now(), visitor, click, utm };
   let consent;
-  let isGranted;
+  let granted;
 
   function decide(answer) {
     const objects = navigator.globalPrivacyControl || navigator.doNotTrack === '1';
     consent = objects ? 'denied' : ['granted', 'denied'].includes(answer) ? answer : 'unknown';
-    isGranted = consent === 'granted';
-    if (isGranted) remember();
+    granted = consent === 'granted';
+    if (granted) remember();
     if (consent === 'denied') {
       write();
       // Somebody else from now on, as long as the page is open.
@@ -74,7 +74,7 @@
     const id = [8, 4, 4, 4, 12].map((count) => random(count, '0123456789abcdef')).join('-');
     const content = {
       ...fields,
-      [isGranted ? 'site_visitor' : 'visitor']: journey.visitor,
+      [granted ? 'site_visitor' : 'visitor']: journey.visitor,
       url: location.href.split('#')[0].slice(0, 2000),
       ref: document.referrer.slice(0, 2000),
       consent,
@@ -98,7 +98,7 @@
         : await fetch(url, {
             method: 'POST',
             body,
-            credentials: isGranted ? 'include' : 'omit',
+            credentials: granted ? 'include' : 'omit',
             keepalive: true,
             referrerPolicy: 'no-referrer',
           });
@@ -125,9 +125,10 @@
 
   function start() {
     const early = window.funnel?.q || [];
-    window.funnel = (name, argument) => ({ view, lead, consent: decide })[name](argument);
+    window.funnel = (name, value) =>
+      ({ view, lead, login: (user_id) => post('identify', { user_id }), consent: decide })[name](value);
     decide(settings.consent);
-    early.forEach((call) => window.funnel(...call));
+    for (const call of early) funnel(...call);
     if (settings.view !== 'manual') view();
     addEventListener('submit', submit, true);
   }

@@ -190,6 +190,8 @@ class _Line:
             state = (fields["revision"], fields["moved"], fields["status"], fields["value"], fields["payout"])
             self.oracle.standing[key] = state
             return
+        if self.topic == LINKS:
+            self.oracle.persons.add_login(fields)
         if self.topic in (POSTBACKS, LINKS):
             return
         enrichment = self.oracle.enrich(fields)

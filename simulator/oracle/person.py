@@ -5,6 +5,7 @@ from typing import Any
 
 KEYS = (("email", "email_hash"), ("phone", "phone_hash"))
 LONGEST = 256
+USER = "user "
 
 
 class Persons:
@@ -22,8 +23,16 @@ class Persons:
         for kind, column in KEYS:
             key = f"{kind} {fields[column]}"
             if fields[column] != "" and len(key.encode()) <= LONGEST:
-                self._visitors_of.setdefault(key, set()).add(fields["visitor_id"])
-                self._keys_of.setdefault(fields["visitor_id"], set()).add(key)
+                self._join(key, fields["visitor_id"])
+
+    def add_login(self, fields: Mapping[str, Any]) -> None:
+        """Take in an accepted claim of a user id; those of other keys follow from leads."""
+        if fields["purpose"] == "claim" and fields["identity_key"].startswith(USER):
+            self._join(fields["identity_key"], fields["visitor_id"])
+
+    def _join(self, key: str, visitor: str) -> None:
+        self._visitors_of.setdefault(key, set()).add(visitor)
+        self._keys_of.setdefault(visitor, set()).add(key)
 
     def visitors_with(self, visitor_id: str) -> Sequence[str]:
         """Return all visitors of the person that a visitor belongs to, the smallest first; the visitor alone where they are too many."""

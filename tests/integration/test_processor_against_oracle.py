@@ -4,6 +4,7 @@ No broker and no engine: what is tested is that the columnar steps with their st
 """
 
 import random
+import uuid
 from collections import Counter, defaultdict
 from typing import Protocol
 
@@ -13,9 +14,12 @@ import pytest
 
 from schemas.attribution import Models, default_models, parse_models
 from schemas.bounds import DEFAULTS, Bounds
-from schemas.topics import TOPICS
+from schemas.encoding import encode
+from schemas.ids import route_of
+from schemas.partitioning import partition_for
+from schemas.topics import LINKS, TOPICS
 from simulator.generate import generate
-from simulator.items import prepared
+from simulator.items import Item, prepared
 from simulator.log import Log, Record, Span
 from simulator.mess import Mess
 from simulator.oracle.compute import Rules, compute
@@ -79,12 +83,23 @@ class Model:
         self.log: dict[Line, list[Record]] = {line: [] for line in LINES}
         for item in generate(seed, events, NOW, Mess(devices=0.5, shared=0.05, illegal=0.2, skewed=0.1)):
             self.append(*prepared(item, PARTITIONS))
+            self._login(item)
         settings = WorkerSettings(bootstrap="", models=models, person_limit=LIMIT, bounds=bounds)
         states = {number: empty_partition(settings) for number in range(PARTITIONS)}
         sources = {line: source_name(CLUSTER, line) for line in LINES}
         self.processor = Processor(settings, Lookups.open("", ""), states, sources, PARTITIONS)
         self.lines = Lines(dict.fromkeys(LINES, 0))
         self.frames: dict[str, list[pl.DataFrame]] = defaultdict(list)
+
+    def _login(self, item: Item) -> None:
+        """Now and then somebody logs in, as one of few, and on several devices."""
+        visitor = item.record.get("visitor_id", "")
+        if visitor and self.chance.random() < 0.005:
+            key = f"user {self.chance.randrange(20)}"
+            claim = {"purpose": "claim", "route": route_of(key), "identity_key": key, "visitor_id": visitor}
+            claim |= {"event_id": str(uuid.UUID(int=self.chance.getrandbits(128))), "occurred_at": item.time}
+            home = partition_for(claim["route"].encode(), PARTITIONS)
+            self.append(LINKS, home, claim["route"].encode(), encode(LINKS, claim), item.time)
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, time: int) -> None:
         line = self.log[topic, partition]
