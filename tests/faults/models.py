@@ -305,7 +305,7 @@ class HistoryModel:
         touch = {"kind": "touch_kind", "event_hi": "touch_hi", "event_lo": "touch_lo"}
         rows = rows.with_columns(**{name: pl.col(column) for name, column in touch.items()})
         names = (*_names(history._ALIAS), "_partition")
-        return rows.select(dict.fromkeys(names))
+        return rows.select(list(dict.fromkeys(names)))
 
     def _touches(self, kinds: Sequence[str], numbers: Iterable[int], partitions: int) -> pl.DataFrame:
         """Touches where they happened, and those that were sent on."""

@@ -65,6 +65,9 @@ MESS = Mess(
     orphans=0.05,
     devices=0.6,
     shared=0.2,
+    foreign=0.2,
+    networks=0.6,
+    unfilled=0.3,
 )
 
 
