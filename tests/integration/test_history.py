@@ -232,10 +232,30 @@ class TestLinks:
         assert claims.select("identity_key", "visitor_id").rows() == [("email x", "v"), ("phone x", "v")]
         assert stored.history.claims_on([], PARTITIONS).height == 0
 
+    def test_ids_that_lead_to_other_routes(self, stored: Stored) -> None:
+        """Of each visitor the earliest touch, where only some routes are asked for; of an id as many visitors as tell that it is crowded."""
+        alias = {"identity_key": "gclid-1", "route": "cccc", "touch_hi": 1 << 63}
+        stored.land(
+            link("v", "alias", **alias, touch_lo=1, occurred_at=NOW - 10),
+            link("v", "alias", **alias, touch_lo=0, occurred_at=NOW - 10),
+            link("v", "alias", **alias, touch_lo=5, occurred_at=NOW - 5),
+            *(link(f"w{n}", "alias", identity_key="undefined", route="cccc") for n in range(9)),
+            link("v", "alias", identity_key="gclid-2", route="dddd"),
+        )
+        hot = whole(stored.history.aliases(dict.fromkeys(range(PARTITIONS), 0), PARTITIONS))
+        assert hot.height == 13
+        cold = stored.history.cold_aliases_on(["cccc"], PARTITIONS, 3)
+        assert hot.columns == cold.columns and hot.schema == cold.schema
+        mine = cold.filter(identity_key="gclid-1")
+        assert mine.select(
+            "kind", "visitor_id", "occurred_at", "event_hi", "event_lo", "_partition"
+        ).rows() == [("click", "v", NOW - 10, 1 << 63, 0, number_of("cccc"))]
+        assert cold.filter(identity_key="undefined")["visitor_id"].n_unique() == 4 == cold.height - 1
+
 
 def link(visitor: str, purpose: str, **values: Any) -> dict[str, Any]:
     """A row of kind link on the visitor's route."""
-    touch = {"touch_kind": "click"} if purpose == "touch" else {}
+    touch = {"touch_kind": "click"} if purpose in ("touch", "alias") else {}
     route = visitor[:4].ljust(4, "a")
     made = {"purpose": purpose, "visitor_id": visitor, "route": route, "occurred_at": NOW, **touch, **values}
     return {"kind": "link", "_source": source("links", number_of(route)), "_record_time": NOW, **made}
