@@ -17,53 +17,20 @@ from playwright.sync_api import Browser, Page, expect
 
 from deploy.embedded.stack import answers, owns_partitions
 from deploy.embedded.supervise import free_port
-from deploy.settings import clickhouse_settings
-from sinks.clickhouse.client import connect
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.live_page import HOSTILE, WIDE, click, counted, numbers, query, shown
 from tests.contract.node import node_modules, required_node
-from tests.support import Running, drain, funnel
+from tests.support import Running, funnel
 
-HOSTILE = '<img src=x onerror="document.title=1">'
-EVENTS = 3000
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 SCREENSHOTS = os.environ.get("FUNNEL_TEST_SCREENSHOTS", "")
 """Where the pictures are kept, if anywhere: the one of the README is made of them."""
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack with simulated events, verified, and some of a campaign with a hostile name."""
-    running = Running(tmp_path_factory.mktemp("page") / "stack")
-    try:
-        running.start()
-        running.stack.start_collector()
-        running.stack.start_worker()
-        running.stack.start_dashboard(DASHBOARD_SILENT_SECONDS="3600")
-        sent = funnel(running, "simulate", "--events", str(EVENTS), "--no-mess")
-        assert sent.returncode == 0, sent.stderr
-        for number in range(3):
-            click(running, HOSTILE, number)
-        drain(running.values)
+    with counted(tmp_path_factory.mktemp("page") / "stack") as running:
         yield running
-    finally:
-        running.stack.stop()
-
-
-def click(running: Running, campaign: str, number: int) -> None:
-    event = {"kind": "click", "campaign": campaign, "visitor_id": f"hostile-{number}"}
-    headers = {"authorization": f"Bearer {running.values['tokens'][0]}"}
-    answer = httpx.post(
-        f"{running.stack.collector_url}/events", json={"events": [event]}, headers=headers, trust_env=False
-    )
-    assert answer.is_success, answer.text
-
-
-def query(running: Running, sql: str) -> list[tuple[Any, ...]]:
-    connection = connect(clickhouse_settings(running.values))
-    try:
-        return connection.query(sql)
-    finally:
-        connection.close()
 
 
 @pytest.fixture
@@ -71,18 +38,6 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
     with visiting(browser, viewport=WIDE, color_scheme="light") as visitor:
         yield visitor
         assert visitor.complaints == []
-
-
-def shown(visitor: Visitor, running: Running, state: str = "?range=30d&bots=1") -> Page:
-    page = visitor.page
-    page.goto(running.stack.dashboard_url + state)
-    page.wait_for_selector("html[data-shown]")
-    return page
-
-
-def numbers(page: Page) -> list[int]:
-    texts = page.locator("#funnel li:not(:last-child) .big").all_inner_texts()
-    return [int(text.replace(",", "")) for text in texts]
 
 
 def test_the_numbers_are_those_that_verify_has_compared(visitor: Visitor, running: Running) -> None:
@@ -200,9 +155,24 @@ def test_by_keyboard_alone(visitor: Visitor, running: Running) -> None:
     assert "top=affiliate" in page.url and "metric=leads" in page.url
 
 
+@pytest.mark.parametrize("state", ["", "?from=2026-01-01&to=2026-01-03"])
+def test_on_a_phone_every_filter_is_in_sight(browser: Browser, running: Running, state: str) -> None:
+    with visiting(browser, viewport=PHONE) as visitor:
+        page = shown(visitor, running, state)
+        boxes = page.locator("#filters :is(select, input, button):visible").evaluate_all(
+            "found => found.map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right, box.width])"
+        )
+        assert len(boxes) == (12 if state else 10)
+        assert [box for box in boxes if box[0] < 0 or box[1] > PHONE["width"] or box[2] < 16] == []
+        cut = page.locator("#filters select").evaluate_all(
+            "found => found.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.name)"
+        )
+        assert cut == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_for_screen_readers(
-    browser: Browser, running: Running, axe: str, scheme: str, tmp_path: Path
+    browser: Browser, running: Running, axe: str, scheme: str
 ) -> None:
     with visiting(browser, viewport=PHONE if scheme == "dark" else WIDE, color_scheme=scheme) as visitor:
         visitor.context.add_init_script(axe)
@@ -212,7 +182,7 @@ def test_nothing_serious_for_screen_readers(
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, "the page scrolls sideways"
         found = page.evaluate("axe.run()")
-        page.screenshot(path=Path(SCREENSHOTS or tmp_path) / f"live-page-{scheme}.png")
+        picture(page, f"live-page-{scheme}")
     serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
     assert serious == [], json.dumps(
         [(one["id"], [n["html"] for n in one["nodes"]][:3]) for one in serious], indent=1
@@ -224,6 +194,12 @@ def axe() -> str:
     """The text of axe-core, from npm."""
     required_node()
     return (node_modules(Path(__file__).with_name("axe")) / "node_modules/axe-core/axe.min.js").read_text()
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a picture, where somebody wants them."""
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
 
 def routed(page: Page, change: Any) -> None:
@@ -263,6 +239,7 @@ def test_it_says_when_the_pipeline_lags_or_is_silent(browser: Browser, running: 
             page.goto(running.stack.dashboard_url)
             expect(page.locator("#notice")).to_contain_text(text)
             expect(page.locator("#fresh")).to_have_attribute("data-state", state)
+            picture(page, f"live-page-{state}")
 
 
 def test_before_the_first_event_it_says_how_to_begin(browser: Browser, running: Running) -> None:
@@ -273,6 +250,7 @@ def test_before_the_first_event_it_says_how_to_begin(browser: Browser, running: 
         page.goto(running.stack.dashboard_url)
         expect(page.locator("#empty")).to_be_visible()
         expect(page.locator("#fresh-text")).to_have_text("No events yet")
+        picture(page, "live-page-empty")
 
 
 def test_it_says_when_nothing_takes_events_out_of_kafka_and_when_it_goes_on(
