@@ -123,7 +123,13 @@ def _derivers(
     ledger = LedgerWatch(coarse, metrics)
     return [
         Deriver(
-            pipeline, Journal(minutes, settings.group), metrics, (MINUTE,), Turn(0.0), settings.derive_seconds
+            pipeline,
+            Journal(minutes, settings.group),
+            metrics,
+            (MINUTE,),
+            Turn(0.0),
+            settings.derive_seconds,
+            upon_landing=True,
         ),
         Deriver(
             pipeline,

@@ -42,7 +42,8 @@ class Turn:
 class Deriver(threading.Thread):
     """Derives ``rollups`` for the sources that the worker owns, with a connection of its own.
 
-    It looks every ``look_seconds``, from start to start, whether its turn has come. ``then`` ends a turn.
+    It looks every ``look_seconds``, from start to start, whether its turn has come; with ``upon_landing`` a quarter earlier or later, right after
+    something has landed where more is on its way: what lands just after a look waits for the next one. ``then`` ends a turn.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Deriver(threading.Thread):
         turn: Turn,
         look_seconds: float,
         then: Callable[[Assignment], None] = lambda assignment: None,
+        upon_landing: bool = False,
     ) -> None:
         super().__init__(name=f"derive {'/'.join(rollup.name for rollup in rollups)}", daemon=True)
         self._pipeline = pipeline
@@ -63,14 +65,20 @@ class Deriver(threading.Thread):
         self._turn = turn
         self._look_seconds = look_seconds
         self._then = then
+        self._upon_landing = upon_landing
         self._stopping = threading.Event()
         self.answered = float("-inf")
         """When (monotonic seconds) ClickHouse last did what it was asked."""
 
     def run(self) -> None:
         """Derive whenever it is due until stopped; a failure is tried again at the next look."""
-        pause = self._look_seconds
+        shortest = self._look_seconds * (0.75 if self._upon_landing else 1)
+        pause = shortest
         while not self._stopping.wait(pause):
+            if self._upon_landing and not self._pipeline.idle:
+                self._pipeline.landing.wait(self._look_seconds / 2)
+                if self._stopping.is_set():
+                    return
             started = time.monotonic()
             try:
                 self._look(started)
@@ -78,7 +86,7 @@ class Deriver(threading.Thread):
                 self._metrics.retries.labels(operation="derive").inc()
                 log.warning("derive failed, trying again: %s", error)
             # Where deriving takes longer than that, ClickHouse still gets some air.
-            pause = max(self._look_seconds - (time.monotonic() - started), self._look_seconds / 5)
+            pause = max(shortest - (time.monotonic() - started), self._look_seconds / 5)
 
     def _look(self, now: float) -> None:
         assignment = self._pipeline.assignment

@@ -15,6 +15,7 @@ from streams.assignment import Assignment, Assignments
 from streams.errors import OwnershipLost
 from streams.fill import Fill, FlushPolicy
 from streams.flushing import Flusher
+from streams.landing import Landing
 from streams.observe import observe_flush, observe_state
 from streams.refusing import DataRefused
 from streams.settings import WorkerSettings
@@ -47,6 +48,7 @@ class Pipeline:
         self._failure: BaseException | None = None
         self.commit: Commit | None = None
         self.landed: dict[Line, tuple[int, int]] = {}
+        self.landing = Landing()
 
     async def positions(self, bounds: Mapping[Line, tuple[int, int]]) -> Mapping[Line, int]:
         """Become the owner of the lines in ``bounds`` and return where to read on. Asked again, it returns the same lines' positions."""
@@ -152,6 +154,7 @@ class Pipeline:
         self.landed.update(
             {line: (tally.last_offset + 1, tally.last_time) for line, tally in outcome.tallies.items()}
         )
+        self.landing.note()
         if self.commit is not None:
             await self.commit({line: tally.last_offset + 1 for line, tally in outcome.tallies.items()})
 

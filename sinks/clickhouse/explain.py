@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.ids import journey_route, route_of, transaction_route
 from sinks.clickhouse.client import Connection
-from sinks.clickhouse.identity import LINK, Journey, Links, journey_of
+from sinks.clickhouse.identity import LINK, LINKS, Journey, Links, journey_of
 from sinks.clickhouse.journal import TABLE
 from sinks.clickhouse.journal_rows import JournalRows, Row, known, picked
 from sinks.clickhouse.sql import literal, literals
@@ -81,7 +81,16 @@ _CREDIT = (
     *("campaign", "affiliate", "channel", "route", "person", *_PLACE),
 )
 _REJECT = ("source", "offset", "record_time", "reason", "detail")
-_ALL = {*_TOUCH, *_CONVERSION, *_STATE, *_REQUEST, *_CREDIT, *_REJECT, *LINK, "partner", "transaction_id"}
+_KEY = ("partner", "transaction_id")
+_COLUMNS = {
+    **dict.fromkeys(_TOUCHES, _TOUCH),
+    "conversion": (*_CONVERSION, *_KEY),
+    "count": (*_STATE, *_KEY),
+    "request": (*_REQUEST, *_KEY),
+    "credit": (*_CREDIT, *_KEY),
+    "reject": _REJECT,
+    "link": (*LINK, "touch_id"),
+}
 
 
 def explain(connection: Connection, identifier: str, person_limit: int = PERSON_LIMIT) -> Row:
@@ -90,15 +99,14 @@ def explain(connection: Connection, identifier: str, person_limit: int = PERSON_
     ``person_limit``: visitors that one person may have.
     Money in micros, weights in parts of 10^9, times as ClickHouse gives them. Raises ClickHouseError.
     """
-    rows = JournalRows(connection, _ALL)
-    named = _named(rows, identifier)
+    rows = JournalRows(connection, _COLUMNS)
+    links = Links(rows, person_limit)
+    named = _named(rows, links, identifier)
     touches = [row for row in named if row["kind"] in _TOUCHES]
     rejects = [row for row in named if row["kind"] == "reject"]
-    found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(
-        rows, touches, person_limit
-    )
+    found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(rows, links, touches)
     keys = sorted(found)[:MOST_TRANSACTIONS]
-    transactions = _transactions(rows, keys, person_limit)
+    transactions = _transactions(rows, links, keys)
     reports = [row for one in transactions for row in one["conversions"]]
     return {
         "id": identifier,
@@ -119,20 +127,21 @@ def _key(row: Mapping[str, Any]) -> Transaction:
     return row["partner"], row["transaction_id"]
 
 
-def _named(rows: JournalRows, identifier: str) -> list[Row]:
+def _named(rows: JournalRows, links: Links, identifier: str) -> list[Row]:
     if _is_uuid(identifier):
-        return rows.of(f"j.kind IN {literals((*_EVENTS, 'reject'))} AND j.event_id = {literal(identifier)}")
+        return rows.of((*_EVENTS, "reject"), f"j.event_id = {literal(identifier)}")
     own = " OR ".join(f"j.{name} = {literal(identifier)}" for name in _NAMES)
-    touches = rows.on([route_of(identifier)], _TOUCHES, own)
-    if aliases := rows.on([route_of(identifier)], ("link",), _alias_of([identifier])):
-        routes = {route_of(row["visitor_id"]) for row in aliases}
-        touches += rows.on(routes, _TOUCHES, f"j.event_id IN {literals(known(aliases, 'touch_id'))}")
-    touches = list({row["event_id"]: row for row in touches}.values())
-    return touches + rows.of(f"j.kind = 'conversion' AND j.transaction_id = {literal(identifier)}")
-
-
-def _alias_of(ids: Sequence[str]) -> str:
-    return f"j.purpose = 'alias' AND j.identity_key IN {literals(ids)}"
+    routes = {route_of(identifier)}
+    there = rows.on(
+        routes, (*_TOUCHES, "link"), f"j.kind = 'link' AND {LINKS} OR j.kind != 'link' AND ({own})"
+    )
+    links.adopt(routes, (row for row in there if row["kind"] == "link"))
+    touches = {row["event_id"]: row for row in there if row["kind"] != "link"}
+    if aliases := links.aliases_of(identifier):
+        led = {route_of(row["visitor_id"]) for row in aliases}
+        carrying = rows.on(led, _TOUCHES, f"j.event_id IN {literals(known(aliases, 'touch_id'))}")
+        touches |= {row["event_id"]: row for row in carrying}
+    return [*touches.values(), *rows.of(("conversion",), f"j.transaction_id = {literal(identifier)}")]
 
 
 def _is_uuid(text: str) -> bool:
@@ -142,19 +151,19 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _earned_with(rows: JournalRows, touches: Sequence[Row], limit: int) -> set[Transaction]:
+def _earned_with(rows: JournalRows, links: Links, touches: Sequence[Row]) -> set[Transaction]:
     """Return the transactions that name a touch, or that one has ever earned a share of."""
     if not touches:
         return set()
     ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(touches, name))]
     credited = f"j.kind = 'credit' AND j.touch_id IN {literals(known(touches, 'event_id'))}"
     where = " OR ".join([credited, *(f"j.kind = 'request' AND {one}" for one in ids)])
-    visitors = Links(rows, [], known(touches, "visitor_id"), limit).visitors
+    visitors = links.follow((), known(touches, "visitor_id"))
     carried = {name for row in touches for name in _carried(row)}
     if carried:
         where += f" OR j.kind = 'request' AND j.click_id IN {literals(sorted(carried))}"
     routes = {route_of(one) for one in visitors | carried}
-    return {_key(row) for row in rows.on(routes, ("request", "credit"), where)}
+    return {_key(row) for row in rows.on(routes, ("request", "credit"), where, _KEY)}
 
 
 def _carried(touch: Mapping[str, Any]) -> Iterator[str]:
@@ -166,7 +175,7 @@ def _carried(touch: Mapping[str, Any]) -> Iterator[str]:
         yield touch["external_id"]
 
 
-def _transactions(rows: JournalRows, keys: Sequence[Transaction], limit: int) -> list[Row]:
+def _transactions(rows: JournalRows, links: Links, keys: Sequence[Transaction]) -> list[Row]:
     if not keys:
         return []
     wanted = (
@@ -179,12 +188,12 @@ def _transactions(rows: JournalRows, keys: Sequence[Transaction], limit: int) ->
     touches = _touches(rows, last.values())
     named = {row[name] for row in states for name in ("click_id", "lead_id")}
     visitors = {*known(touches, "visitor_id"), *known(states, "visitor_id")}
-    links = Links(rows, named, visitors, limit)
-    if others := links.visitors - visitors:
+    reached = links.follow(named, visitors)
+    if others := reached - visitors:
         routes = {route_of(one) for one in others}
         touches += rows.on(routes, _TOUCHES, f"j.visitor_id IN {literals(sorted(others))}")
-        touches.sort(key=lambda row: (row["occurred_at"], row["event_id"]))
-    routes = {_route(row) for row in states} | {route_of(one) for one in links.visitors}
+    touches.sort(key=lambda row: (row["occurred_at"], row["event_id"]))
+    routes = {_route(row) for row in states} | {route_of(one) for one in reached}
     caused = rows.on(routes or homes, ("request", "credit"), wanted)
     settings = _settings(rows) if caused else {}
     journeys = {key: journey_of(state, _route(state), touches, links) for key, state in last.items()}
@@ -230,18 +239,21 @@ def _route(state: Mapping[str, Any]) -> str:
 
 
 def _touches(rows: JournalRows, states: Iterable[Row]) -> list[Row]:
-    """Return the touches of every visitor that the transactions' ids may lead to."""
+    """Return the touches that the transactions' ids name, and all of the visitors who had those."""
     states = list(states)
     ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(states, name))]
     if not ids:
         return []
-    routes = sorted({_route(state) for state in states})
-    named = f"j.kind IN {literals(_TOUCHES)} AND j.route IN {literals(routes)} AND ({' OR '.join(ids)})"
-    places = f"SELECT kind, _source, _offset FROM {TABLE} AS j WHERE j.kind IN {literals(_TOUCHES)} AND j.route IN {literals(routes)}"
-    visitors = f"SELECT j.visitor_id FROM {TABLE} AS j WHERE {named} AND (j.kind, j._source, j._offset) IN ({places})"
-    return rows.on(
-        routes, _TOUCHES, f"{' OR '.join(ids)} OR j.visitor_id != '' AND j.visitor_id IN ({visitors})"
-    )
+    routes = {_route(state) for state in states}
+    touches = rows.on(routes, _TOUCHES, " OR ".join(ids))
+    if others := {*known(touches, "visitor_id")} - {*known(states, "visitor_id")}:
+        all_of_them = rows.on(routes, _TOUCHES, f"j.visitor_id IN {literals(sorted(others))}")
+        touches = [*({_place(row): row for row in (*touches, *all_of_them)}.values())]
+    return touches
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["kind"], row["source"], row["offset"]
 
 
 def _deduplication(rows: JournalRows, events: Sequence[Row]) -> list[Row]:
@@ -252,7 +264,7 @@ def _deduplication(rows: JournalRows, events: Sequence[Row]) -> list[Row]:
     kept = {row["event_id"]: row for row in events[:MOST_TRANSACTIONS]}
     if not kept:
         return []
-    conflicts = rows.of(f"j.kind = 'reject' AND j.reason = 'conflict' AND j.event_id IN {literals(kept)}")
+    conflicts = rows.of(("reject",), f"j.reason = 'conflict' AND j.event_id IN {literals(kept)}")
     most = {row["event_id"]: row["most"] for row in rows.named(_duplicates(list(kept.values())))}
     return [
         {

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from schemas.attribution import NAMED_LATE_MS
 from schemas.ids import route_of
-from sinks.clickhouse.journal_rows import JournalRows, Row, known, picked
-from sinks.clickhouse.sql import literals
+from sinks.clickhouse.journal_rows import JournalRows, Row, picked
 
 LINK = (
     "purpose",
@@ -20,46 +19,57 @@ LINK = (
     "offset",
     "known_at",
 )
+LINKS = "j.purpose IN ('pair', 'alias', 'touch')"
+"""All but the claims, which say nothing that pairs don't."""
 MOST_STEPS = 8
 """Visitors that a journey is passed on to, one after the other; more than two are rare."""
 _NAMED = timedelta(milliseconds=NAMED_LATE_MS)
 
 
 class Links:
-    """The links that lead on from the ids and visitors that transactions name, and the touches that went to the persons they end with."""
+    """Where ids and visitors lead to, as far as `follow` has been asked. It reads the links of each route once, and all of them: a route has few."""
 
-    def __init__(self, rows: JournalRows, ids: Iterable[str], visitors: Iterable[str], limit: int) -> None:
+    def __init__(self, rows: JournalRows, limit: int) -> None:
+        self._rows = rows
         self._limit = limit
+        self._routes: set[str] = set()
         self._aliases: list[Row] = []
         self._pairs: list[Row] = []
         self._members: list[Row] = []
-        self.visitors = set(visitors)
-        ids, news = sorted(set(ids) - {""}), set(self.visitors)
+
+    def adopt(self, routes: Iterable[str], found: Iterable[Row]) -> None:
+        """Take the links of ``routes``, which have been read already."""
+        self._routes |= set(routes)
+        for row in found:
+            if row["purpose"] == "alias":
+                self._aliases.append(row)
+            elif row["purpose"] == "pair" and row["winner"]:
+                self._pairs.append(row)
+            elif row["purpose"] == "touch":
+                self._members.append(row)
+
+    def follow(self, ids: Iterable[str], visitors: Iterable[str]) -> set[str]:
+        """Return ``visitors``, those that they and ``ids`` lead to, and those whose touches went to any of these."""
+        reached = set(visitors)
+        ids, news = set(ids) - {""}, set(reached)
         for _ in range(MOST_STEPS):
             if not (ids or news):
                 break
-            pairs = (
-                f"j.purpose = 'pair' AND j.winner != '' AND j.visitor_id IN {literals(sorted(news) or [''])}"
-            )
-            aliases = f"j.purpose = 'alias' AND j.identity_key IN {literals(ids or [''])}"
-            found = rows.on({route_of(one) for one in (*ids, *news)}, ("link",), f"{pairs} OR {aliases}")
-            self._aliases += [row for row in found if row["purpose"] == "alias"]
-            self._pairs += [row for row in found if row["purpose"] == "pair"]
-            ids, news = [], {row["winner"] or row["visitor_id"] for row in found} - self.visitors
-            self.visitors |= news
-        if self.visitors:
-            routes = {route_of(one) for one in self.visitors}
-            joined = f"j.purpose = 'touch' AND j.visitor_id IN {literals(sorted(self.visitors))}"
-            self._members = rows.on(routes, ("link",), joined)
-            self.visitors |= set(known(self._members, "origin"))
+            if routes := {route_of(one) for one in ids | news} - self._routes:
+                self.adopt(routes, self._rows.on(routes, ("link",), LINKS))
+            led = {row["visitor_id"] for row in self._aliases if row["identity_key"] in ids}
+            led |= {row["winner"] for row in self._pairs if row["visitor_id"] in news}
+            ids, news = set(), led - reached
+            reached |= news
+        return reached | {row["origin"] for row in self._members if row["visitor_id"] in reached} - {""}
+
+    def aliases_of(self, identifier: str) -> list[Row]:
+        """Return the links by which an id leads to visitors of other routes."""
+        return [row for row in self._aliases if row["identity_key"] == identifier]
 
     def led_by(self, kind: str, identifier: str, until: Any) -> Row | None:
         """Return the earliest alias by which an id of a click or lead leads to a visitor at ``until``, None if there is none or too many carry it."""
-        carried = [
-            row
-            for row in self._aliases
-            if row["touch_kind"] == kind and row["identity_key"] == identifier != ""
-        ]
+        carried = [row for row in self.aliases_of(identifier) if identifier and row["touch_kind"] == kind]
         if len({row["visitor_id"] for row in carried}) > self._limit:
             return None
         in_time = [row for row in carried if row["occurred_at"] <= until + _NAMED]

@@ -152,6 +152,7 @@ def test_as_a_tree_and_as_json(journal: Connection, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sinks.clickhouse.client.connect", lambda _: Unclosed(journal))
     monkeypatch.setattr(explain_command, "clickhouse_settings", lambda _: None)
     run = CliRunner().invoke(explain_command.explain, ["t-1", "--format", "json"], obj={"person_limit": 20})
+    assert run.exception is None, run.exception
     assert json.loads(run.output)["transactions"][0]["state"]["status"] == "approved"
     unknown = CliRunner().invoke(explain_command.explain, ["nothing"], obj={"person_limit": 20})
     assert (unknown.exit_code, "the journal knows no" in unknown.output) == (1, True)
