@@ -1,5 +1,6 @@
 """The views for BI tools, with numbers computed by hand."""
 
+import datetime
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,11 +13,11 @@ from sinks.clickhouse.client import Connection
 from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rollup import derive
-from sinks.clickhouse.semantic import VIEWS
+from sinks.clickhouse.semantic import VIEWS, WINDOWS
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
 
 SOURCES = [source(topic) for topic in ("impressions", "clicks", "leads", "conversions", "credit-requests")]
-DAY, WEEK = 86_400_000, 7 * 86_400_000
+MINUTE, DAY, WEEK = 60_000, 86_400_000, 7 * 86_400_000
 M = 1_000_000
 NOW_MS = "SELECT toUnixTimestamp64Milli(now64(3))"
 
@@ -140,23 +141,48 @@ def test_cohorts_and_time_to_convert(journal: Journal) -> None:
     assert journal.connection.query(sql) == [(2, 86_400.0, 691_200.0, 0, 0, 1)]
 
 
-def test_windows_move_with_the_clock(journal: Journal) -> None:
-    """Two clicks within the last two minutes at most, three 10 minutes ago, five 3 hours ago, seven 5 days ago."""
+def test_a_week_of_a_cohort_is_mature_once_it_is_over(journal: Journal) -> None:
+    """Clicks of three weeks ago and what they earn: before, within and after the week that is now."""
     [(now,)] = journal.connection.query(NOW_MS)
     flushes = Flushes(3)
-    minute = 60_000
-    ages = ((minute, 2), (10 * minute, 3), (180 * minute, 5), (5 * DAY, 7))
-    fill(journal, *(one for age, count in ages for one in touches(flushes, now - age, click=count)))
-    sql = "SELECT window, clicks FROM rolling WHERE minutes > 1 ORDER BY minutes"
-    assert journal.connection.query(sql) == [
-        ("5 minutes", 2),
-        ("15 minutes", 5),
-        ("60 minutes", 5),
-        ("24 hours", 10),
-        ("7 days", 17),
-        ("30 days", 17),
-    ]
-    assert journal.connection.query("SELECT sum(clicks) FROM funnel_live") == [(5,)]
+    times = [now + weeks * WEEK for weeks in (-3, -1, 0, 1)]
+    sales = [sale(flushes, number, 100 * M, "EUR", at) for number, at in enumerate(times)]
+    for records in sales:
+        records[-1]["touch_at"] = now - 3 * WEEK
+    fill(journal, *touches(flushes, now - 3 * WEEK, click=1), *(one for records in sales for one in records))
+    # The week that is now comes with the answer: it may be another one by then.
+    sql = "SELECT addWeeks(click_week, weeks_after), mature, toMonday(now('UTC')) FROM cohorts ORDER BY weeks_after"
+    found = journal.connection.query(sql)
+    assert [row[0] for row in found] == [monday(at) for at in times]
+    assert [mature for _, mature, _ in found] == [int(week < this_week) for week, _, this_week in found]
+    assert (found[0][1], found[-1][1]) == (1, 0)
+
+
+def monday(at: int) -> datetime.date:
+    day = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC).date()
+    return day - datetime.timedelta(days=day.weekday())
+
+
+def test_windows_move_with_the_clock(journal: Journal) -> None:
+    """Clicks now, a minute, ten minutes, three hours and five days ago: a window has those since its begin, wherever the clock is by then."""
+    [(now,)] = journal.connection.query(NOW_MS)
+    flushes = Flushes(3)
+    ages = {0: 1, MINUTE: 2, 10 * MINUTE: 3, 180 * MINUTE: 5, 5 * DAY: 7}
+    fill(journal, *(one for age, count in ages.items() for one in touches(flushes, now - age, click=count)))
+    sql = "SELECT window, minutes, since, clicks FROM rolling ORDER BY minutes"
+    found = journal.connection.query(sql)
+    # The last minute has nothing in it, and no row, if the clock has gone on to the next one.
+    assert [row[0] for row in found][-len(WINDOWS) + 1 :] == [name for name, _ in WINDOWS[1:]]
+    [(after,)] = journal.connection.query(NOW_MS)
+    for _, minutes, since, clicks in found:
+        unit = MINUTE if minutes * MINUTE < WEEK else 60 * MINUTE
+        last = since.timestamp() * 1000 + minutes * MINUTE - unit
+        assert last % unit == 0 and now - unit < last <= after
+        assert clicks == sum(
+            count for age, count in ages.items() if (now - age) // 1000 >= since.timestamp()
+        ), minutes
+    assert {row[3] for row in found} >= {11, 18}
+    assert journal.connection.query("SELECT sum(clicks) FROM funnel_live") == [(6,)]
 
 
 def test_tools_are_told_what_everything_means(journal: Journal) -> None:

@@ -57,6 +57,7 @@ def test_it_verifies_twice_in_a_row_and_keeps_what_it_has(tmp_path: Path) -> Non
         assert run.returncode == 0, run.stdout + run.stderr
         assert "verified: every number agrees" in run.stdout
         assert "running until" not in run.stdout
+        assert run.stdout.splitlines()[-1].startswith("live page: http://127.0.0.1:")
     assert "004_views" in runs[0].stdout
     assert "tables: up to date" in runs[1].stdout
     impressions = [
@@ -69,12 +70,17 @@ def test_it_verifies_twice_in_a_row_and_keeps_what_it_has(tmp_path: Path) -> Non
 class Terminal:
     """`funnel up` on a terminal of its own; ``text`` is what it has printed."""
 
-    def __init__(self, variables: dict[str, str]) -> None:
+    def __init__(self, variables: dict[str, str], *arguments: str) -> None:
         self.variables = variables
         self.text = ""
         self._screen, terminal = pty.openpty()
         self.process = subprocess.Popen(
-            command("up"), cwd=ROOT, env=variables, stdin=terminal, stdout=terminal, stderr=terminal
+            command("up", *arguments),
+            cwd=ROOT,
+            env=variables,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
         )
         os.close(terminal)
 
@@ -111,8 +117,8 @@ class Terminal:
 
 
 @contextmanager
-def on_a_terminal(variables: dict[str, str]) -> Iterator[Terminal]:
-    terminal = Terminal(variables)
+def on_a_terminal(variables: dict[str, str], *arguments: str) -> Iterator[Terminal]:
+    terminal = Terminal(variables, *arguments)
     try:
         terminal.wait_for("running until Ctrl-C")
         yield terminal
@@ -179,6 +185,19 @@ def test_on_a_terminal_it_stays_until_interrupted(tmp_path: Path) -> None:
     with pytest.raises(httpx.ConnectError):
         httpx.get(collector)
     assert funnel(variables, "top", "--once").returncode == 1
+
+
+def test_it_ends_with_the_address_of_a_page_that_has_the_numbers(tmp_path: Path) -> None:
+    """As `make run` calls it."""
+    with on_a_terminal(environ(tmp_path / "data"), "--events", str(EVENTS), "--verify") as terminal:
+        lines = terminal.text.split("running until Ctrl-C")[0].splitlines()
+        [url] = re.findall(r"^live page: (http://\S+)$", lines[-1])
+        answer = httpx.get(url, trust_env=False)
+        assert answer.status_code == 200
+        [first] = re.findall(r'id="first">(.*?)</script>', answer.text, re.DOTALL)
+        overview = json.loads(first)["overview"]
+        assert min(overview["totals"].values()) > 0
+        assert all(overview[name] for name in ("points", "tops", "models", "seconds", "sources"))
 
 
 def example() -> dict[str, list[dict[str, str]]]:

@@ -80,6 +80,17 @@ CASES = {
     ),
 }
 
+BESIDES = [
+    ("FunnelWritesFail", one('funnel_worker_retries_total{operation="derive"}', "0+2x120", "0x50 1x70")),
+    # Nobody probes; and a probe that has begun two minutes ago.
+    ("FunnelProbeAbsent", Case({"up": "1x120"}, {LAST_PROBE: "_x88 5280+60x30"})),
+    (
+        "FunnelHotWindowMemory",
+        one('funnel_worker_ids_forgotten_early{instance="a"}', "0x50 3x70", "0x120"),
+    ),
+]
+"""For alerts with several reasons, the others."""
+
 
 def rules() -> list[dict[str, Any]]:
     groups = YAML(typ="safe").load(RULES.read_text())["groups"]
@@ -100,7 +111,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
 @pytest.mark.parametrize("side", Case._fields)
 def test_alerts_fire_when_they_should_and_only_then(side: str, tmp_path: Path) -> None:
     groups = []
-    for name, case in CASES.items():
+    for name, case in (*CASES.items(), *BESIDES):
         query = f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) > bool 0 or vector(0)'
         expected = [{"labels": "{}", "value": int(side == "fires")}]
         test = {"expr": query, "eval_time": "90m", "exp_samples": expected}
