@@ -1,7 +1,7 @@
 """Everything the journal knows of a click, lead, visitor, transaction or event, and why its credit is what it is.
 
 Rows are found by route (a projection of the journal), except where nothing but an event's or a partner's id is known: a filter of the journal
-says where those may be. Each question asks for all transactions at once: most of the time goes by questions, not by rows.
+says where those may be. Each question asks for all transactions at once.
 """
 
 import json
@@ -13,7 +13,7 @@ from schemas.ids import journey_route, route_of, transaction_route
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.identity import LINK, LINKS, Journey, Links, journey_of
 from sinks.clickhouse.journal import TABLE
-from sinks.clickhouse.journal_rows import JournalRows, Row, known, picked
+from sinks.clickhouse.journal_rows import JournalRows, Row, Where, known, picked
 from sinks.clickhouse.sql import literal, literals
 
 Transaction = tuple[str, str]
@@ -85,7 +85,7 @@ _KEY = ("partner", "transaction_id")
 _COLUMNS = {
     **dict.fromkeys(_TOUCHES, _TOUCH),
     "conversion": (*_CONVERSION, *_KEY),
-    "count": (*_STATE, *_KEY),
+    "count": (*_STATE, *_KEY, "sign"),
     "request": (*_REQUEST, *_KEY),
     "credit": (*_CREDIT, *_KEY),
     "reject": _REJECT,
@@ -106,7 +106,7 @@ def explain(connection: Connection, identifier: str, person_limit: int = PERSON_
     rejects = [row for row in named if row["kind"] == "reject"]
     found = {_key(row) for row in named if row["kind"] == "conversion"} | _earned_with(rows, links, touches)
     keys = sorted(found)[:MOST_TRANSACTIONS]
-    transactions = _transactions(rows, links, keys)
+    transactions = _transactions(rows, links, keys, known(touches, "visitor_id"))
     reports = [row for one in transactions for row in one["conversions"]]
     return {
         "id": identifier,
@@ -129,19 +129,17 @@ def _key(row: Mapping[str, Any]) -> Transaction:
 
 def _named(rows: JournalRows, links: Links, identifier: str) -> list[Row]:
     if _is_uuid(identifier):
-        return rows.of((*_EVENTS, "reject"), f"j.event_id = {literal(identifier)}")
-    own = " OR ".join(f"j.{name} = {literal(identifier)}" for name in _NAMES)
+        return rows.of((*_EVENTS, "reject"), [{"event_id": [identifier.lower()]}])
+    own = [{"kind": _TOUCHES, name: [identifier]} for name in _NAMES]
     routes = {route_of(identifier)}
-    there = rows.on(
-        routes, (*_TOUCHES, "link"), f"j.kind = 'link' AND {LINKS} OR j.kind != 'link' AND ({own})"
-    )
+    there = rows.on(routes, (*_TOUCHES, "link"), [LINKS, *own])
     links.adopt(routes, (row for row in there if row["kind"] == "link"))
     touches = {row["event_id"]: row for row in there if row["kind"] != "link"}
     if aliases := links.aliases_of(identifier):
         led = {route_of(row["visitor_id"]) for row in aliases}
-        carrying = rows.on(led, _TOUCHES, f"j.event_id IN {literals(known(aliases, 'touch_id'))}")
+        carrying = rows.on(led, _TOUCHES, [{"event_id": known(aliases, "touch_id")}])
         touches |= {row["event_id"]: row for row in carrying}
-    return [*touches.values(), *rows.of(("conversion",), f"j.transaction_id = {literal(identifier)}")]
+    return [*touches.values(), *rows.of(("conversion",), [{"transaction_id": [identifier]}])]
 
 
 def _is_uuid(text: str) -> bool:
@@ -155,15 +153,15 @@ def _earned_with(rows: JournalRows, links: Links, touches: Sequence[Row]) -> set
     """Return the transactions that name a touch, or that one has ever earned a share of."""
     if not touches:
         return set()
-    ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(touches, name))]
-    credited = f"j.kind = 'credit' AND j.touch_id IN {literals(known(touches, 'event_id'))}"
-    where = " OR ".join([credited, *(f"j.kind = 'request' AND {one}" for one in ids)])
+    where = [
+        {"kind": ["credit"], "touch_id": known(touches, "event_id")},
+        *({"kind": ["request"], name: known(touches, name)} for name in _NAMES),
+    ]
     visitors = links.follow((), known(touches, "visitor_id"))
     carried = {name for row in touches for name in _carried(row)}
-    if carried:
-        where += f" OR j.kind = 'request' AND j.click_id IN {literals(sorted(carried))}"
+    where.append({"kind": ["request"], "click_id": sorted(carried)})
     routes = {route_of(one) for one in visitors | carried}
-    return {_key(row) for row in rows.on(routes, ("request", "credit"), where, _KEY)}
+    return {_key(row) for row in rows.on(routes, ("request", "credit"), where)}
 
 
 def _carried(touch: Mapping[str, Any]) -> Iterator[str]:
@@ -175,23 +173,26 @@ def _carried(touch: Mapping[str, Any]) -> Iterator[str]:
         yield touch["external_id"]
 
 
-def _transactions(rows: JournalRows, links: Links, keys: Sequence[Transaction]) -> list[Row]:
+def _transactions(
+    rows: JournalRows, links: Links, keys: Sequence[Transaction], seen: Sequence[str]
+) -> list[Row]:
+    """``seen``: visitors of whom it is known that they have to do with it."""
     if not keys:
         return []
-    wanted = (
-        f"(j.partner, j.transaction_id) IN ({', '.join(f'({literal(a)}, {literal(b)})' for a, b in keys)})"
-    )
+    wanted: Where = [{"partner": [partner], "transaction_id": [transaction]} for partner, transaction in keys]
     homes = {transaction_route(*key) for key in keys}
-    told = rows.on(homes, ("conversion", "count"), f"{wanted} AND (j.kind = 'conversion' OR j.sign = 1)")
+    kinds: Where = [{"kind": ["conversion"]}, {"kind": ["count"], "sign": [1]}]
+    now = [{**one, **kind} for one in wanted for kind in kinds]
+    told = rows.on(homes, ("conversion", "count"), now)
     states = sorted((row for row in told if row["kind"] == "count"), key=lambda row: row["revision"])
     last = {_key(row): row for row in states}
-    touches = _touches(rows, last.values())
+    touches = _touches(rows, last.values(), seen)
     named = {row[name] for row in states for name in ("click_id", "lead_id")}
     visitors = {*known(touches, "visitor_id"), *known(states, "visitor_id")}
     reached = links.follow(named, visitors)
     if others := reached - visitors:
         routes = {route_of(one) for one in others}
-        touches += rows.on(routes, _TOUCHES, f"j.visitor_id IN {literals(sorted(others))}")
+        touches += rows.on(routes, _TOUCHES, [{"visitor_id": others}])
     touches.sort(key=lambda row: (row["occurred_at"], row["event_id"]))
     routes = {_route(row) for row in states} | {route_of(one) for one in reached}
     caused = rows.on(routes or homes, ("request", "credit"), wanted)
@@ -238,16 +239,17 @@ def _route(state: Mapping[str, Any]) -> str:
     return journey_route(*_key(state), state["click_id"], state["lead_id"], state["visitor_id"])
 
 
-def _touches(rows: JournalRows, states: Iterable[Row]) -> list[Row]:
-    """Return the touches that the transactions' ids name, and all of the visitors who had those."""
+def _touches(rows: JournalRows, states: Iterable[Row], visitors: Iterable[str]) -> list[Row]:
+    """Return the touches that the transactions' ids name, and all of ``visitors`` on their routes and of those who had a touch that is named."""
     states = list(states)
-    ids = [f"j.{name} IN {literals(values)}" for name in _NAMES if (values := known(states, name))]
+    ids = [{name: values} for name in _NAMES if (values := known(states, name))]
     if not ids:
         return []
     routes = {_route(state) for state in states}
-    touches = rows.on(routes, _TOUCHES, " OR ".join(ids))
-    if others := {*known(touches, "visitor_id")} - {*known(states, "visitor_id")}:
-        all_of_them = rows.on(routes, _TOUCHES, f"j.visitor_id IN {literals(sorted(others))}")
+    asked = {*visitors, *known(states, "visitor_id")}
+    touches = rows.on(routes, _TOUCHES, [*ids, {"visitor_id": asked}])
+    if others := {*known(touches, "visitor_id")} - asked:
+        all_of_them = rows.on(routes, _TOUCHES, [{"visitor_id": others}])
         touches = [*({_place(row): row for row in (*touches, *all_of_them)}.values())]
     return touches
 
@@ -264,7 +266,7 @@ def _deduplication(rows: JournalRows, events: Sequence[Row]) -> list[Row]:
     kept = {row["event_id"]: row for row in events[:MOST_TRANSACTIONS]}
     if not kept:
         return []
-    conflicts = rows.of(("reject",), f"j.reason = 'conflict' AND j.event_id IN {literals(kept)}")
+    conflicts = rows.of(("reject",), [{"reason": ["conflict"], "event_id": list(kept)}])
     most = {row["event_id"]: row["most"] for row in rows.named(_duplicates(list(kept.values())))}
     return [
         {

@@ -19,7 +19,7 @@ LINK = (
     "offset",
     "known_at",
 )
-LINKS = "j.purpose IN ('pair', 'alias', 'touch')"
+LINKS = {"kind": ["link"], "purpose": ["pair", "alias", "touch"]}
 """All but the claims, which say nothing that pairs don't."""
 MOST_STEPS = 8
 """Visitors that a journey is passed on to, one after the other; more than two are rare."""
@@ -56,7 +56,7 @@ class Links:
             if not (ids or news):
                 break
             if routes := {route_of(one) for one in ids | news} - self._routes:
-                self.adopt(routes, self._rows.on(routes, ("link",), LINKS))
+                self.adopt(routes, self._rows.on(routes, ("link",), [LINKS]))
             led = {row["visitor_id"] for row in self._aliases if row["identity_key"] in ids}
             led |= {row["winner"] for row in self._pairs if row["visitor_id"] in news}
             ids, news = set(), led - reached

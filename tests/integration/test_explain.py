@@ -60,6 +60,14 @@ def journal(emptied: Connection) -> Connection:
     return emptied
 
 
+@pytest.fixture(params=[(256, 2_000), (0, 2_000), (0, 0)], ids=["read whole", "by places", "crowded"])
+def crowding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows a route has, the answer is the same."""
+    for name, most in zip(("MOST_READ", "MOST_PLACES"), request.param, strict=True):
+        monkeypatch.setattr(f"sinks.clickhouse.journal_rows.{name}", most)
+
+
+@pytest.mark.usefixtures("crowding")
 @pytest.mark.parametrize("by", ["click", "visitor", "transaction", "event of the click", "event of the sale"])
 def test_whatever_names_it_leads_to_the_whole_story(journal: Connection, by: str) -> None:
     kinds = dict(journal.query("SELECT toString(kind), toString(event_id) FROM journal WHERE kind = 'click'"))
@@ -84,6 +92,7 @@ def test_whatever_names_it_leads_to_the_whole_story(journal: Connection, by: str
     assert len(transaction["requests"]) == 1
 
 
+@pytest.mark.usefixtures("crowding")
 @pytest.mark.parametrize("by", ["network's id", "transaction", "phone", "laptop"])
 def test_a_networks_id_and_two_devices(emptied: Connection, by: str) -> None:
     """
