@@ -199,19 +199,20 @@ def sent_on(
     ``named``: the visitor where all are of one.
     """
     moving = touches.moving(rows)
-    texts = {name: touches.interned.series(moving[name]).to_list() for name in DIMENSIONS}
+    texts = touches.interned.texts
     columns = (
         moving[name].tolist()
         for name in ("event_hi", "event_lo", "occurred_at", "kind", "bot", "origin", "record_time")
     )
+    codes = (moving[name].tolist() for name in DIMENSIONS)
     # A loop over rows: the touches of few visitors.
     for visitor, high, low, at, kind, bot, origin, time, *dimensions in zip(
-        visitors.tolist(), *columns, *texts.values(), strict=True
+        visitors.tolist(), *columns, *codes, strict=True
     ):
         owner = named or links.text(visitor)
         winner = links.winners[owner]
         whose = owner if origin == visitor else links.text(origin)
-        touch = (_uuid(high, low), TOUCH_KINDS[kind], *dimensions, bot)
+        touch = (_uuid(high, low), TOUCH_KINDS[kind], *(texts[code] for code in dimensions), bot)
         yield (max(time, record_time), "touch", at, route_of(winner), winner, "", "", whose, *touch)
 
 

@@ -179,12 +179,11 @@ class _Run:
             start = state.touches.rows
             hashes = state.touches.add(part)
             self._send_on(state, start, hashes["visitor"])
-            for values in hashes.values():
-                for place, key in state.requests.concerned(values):
-                    trigger = part.row(place, named=True)
-                    self.hits.append(
-                        Hit(number, key, (trigger["_source"], trigger["_offset"], trigger["_record_time"]))
-                    )
+            concerned = [one for values in hashes.values() for one in state.requests.concerned(values)]
+            if concerned:
+                places, keys = zip(*concerned, strict=True)
+                triggers = part.select("_source", "_offset", "_record_time")[list(places)].rows()
+                self.hits += [Hit(number, key, trigger) for key, trigger in zip(keys, triggers, strict=True)]
 
     def _send_on(self, state: PartitionState, start: int, visitors: U64) -> None:
         """Send those of the touches just remembered, from row ``start`` on, to the visitor that theirs belongs to."""

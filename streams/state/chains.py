@@ -63,6 +63,12 @@ def _collect(keys: U64, heads: I32, following: I32, wanted: U64, rows: I64) -> N
             row = following[row]
 
 
+@numba.njit(cache=True, nogil=True)
+def _hold(keys: U64, heads: I32, wanted: U64, held: npt.NDArray[np.bool_]) -> None:
+    for place in range(len(wanted)):
+        held[place] = _head(keys, heads, wanted[place]) >= 0
+
+
 class Found(NamedTuple):
     """Rows found: ``rows[i]`` was added under the hash at ``places[i]`` of those asked for. int64[m] each."""
 
@@ -97,6 +103,12 @@ class Chains:
         rows = np.empty(int(counts.sum()), dtype=np.int64)
         _collect(self._keys, self._heads, self._next, wanted, rows)
         return Found(np.repeat(np.arange(len(wanted)), counts), rows)
+
+    def holds(self, wanted: U64) -> npt.NDArray[np.bool_]:
+        """Return under which of ``wanted`` a row was added."""
+        held = np.empty(len(wanted), dtype=np.bool_)
+        _hold(self._keys, self._heads, wanted, held)
+        return held
 
     @property
     def nbytes(self) -> int:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from streams.state.hashing import hash_of, string_hashes
+from streams.state.chains import Chains
+from streams.state.hashing import hash_of
 
 U64 = npt.NDArray[np.uint64]
 DEFAULT_LIMIT = 20
@@ -37,7 +37,8 @@ class Links:
     crowded: set[str] = field(default_factory=set)
     _named: dict[int, str] = field(default_factory=dict)
     _apart: set[int] = field(default_factory=set)
-    _sorted: U64 = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    _owned: Chains = field(default_factory=Chains)
+    _unindexed: list[int] = field(default_factory=list)
 
     def claim(self, key: str, visitor: str, now: int) -> str | None:
         """Take a claim; return the visitor that is to be paired with, the empty text where the key is over the limit, None if nothing is new."""
@@ -53,8 +54,9 @@ class Links:
     def pair(self, visitor: str, winner: str) -> None:
         """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet."""
         self.winners[visitor] = winner
-        self._named[hash_of(visitor)] = visitor
-        self._sorted = np.empty(0, dtype=np.uint64)
+        visitor_hash = hash_of(visitor)
+        self._named[visitor_hash] = visitor
+        self._unindexed.append(visitor_hash)
 
     def crowd(self, visitor: str) -> None:
         """Note that a key of the visitor's person is over the limit."""
@@ -80,11 +82,11 @@ class Links:
         """Return which of the hashes are of visitors that belong to another one."""
         if not self.winners:
             return np.zeros(len(visitors), dtype=np.bool_)
-        if not len(self._sorted):
-            self._sorted = np.sort(string_hashes(pl.Series(list(self.winners))))
-        places = np.searchsorted(self._sorted, visitors)
-        places[places == len(self._sorted)] = 0
-        return np.asarray(self._sorted[places] == visitors)
+        if self._unindexed:
+            # One call for many costs hardly more than one for one.
+            self._owned.add(np.array(self._unindexed, dtype=np.uint64))
+            self._unindexed.clear()
+        return self._owned.holds(visitors)
 
     def only(self, visitors: U64, origins: Iterable[str]) -> U64 | None:
         """Return per person whose touches alone count, as hashes: the origin's where the person has too many visitors, else 0; None if all do."""

@@ -20,6 +20,7 @@ def test_it_finds_what_a_dictionary_of_lists_finds(batches: list[list[int]]) -> 
     found = chains.find(wanted)
     assert found.places.tolist() == [key for key in range(42) for _ in expected.get(key, [])]
     assert found.rows.tolist() == [row for key in range(42) for row in expected.get(key, [])]
+    assert chains.holds(wanted).tolist() == [key in expected for key in range(42)]
 
 
 def test_it_grows() -> None:
