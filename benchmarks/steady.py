@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from benchmarks.stacks import Bench, bench_stack
 from deploy.embedded.stack import Process
 from deploy.scrape import scrape, total
 from simulator.fixtures import records
+from simulator.items import Prepared
 from simulator.kafka import send_prepared
 
 HOUR_MS = 3_600_000
@@ -55,7 +57,7 @@ def steady(bench: Bench, minutes: float, rate: int) -> dict[str, Any]:
     """Return the benchmark's figures."""
     worker = bench.stack.start_worker()
     events = round(minutes * 60 * rate)
-    coming = records(events, PARTITIONS, int(time.time() * 1000), span_ms=WINDOWS * HOUR_MS)
+    coming = sped_up(events, int(time.time() * 1000) - WINDOWS * HOUR_MS)
     watcher = Watcher(worker, pause=minutes / 2)
     watcher.start()
     say(f"{rate:,} events a second for {minutes:g} minutes")
@@ -76,6 +78,12 @@ def steady(bench: Bench, minutes: float, rate: int) -> dict[str, Any]:
         "descriptors": [pick(look.descriptors for look in late) for pick in (min, max)],
         "verified": received >= events,
     }
+
+
+def sped_up(events: int, start_ms: int) -> Iterator[Prepared]:
+    """Yield ``events`` records whose record times rise evenly through all windows from ``start_ms`` on; what they tell of was in the hour before."""
+    for place, record in enumerate(records(events, PARTITIONS, start_ms, span_ms=HOUR_MS)):
+        yield record._replace(timestamp=start_ms + WINDOWS * HOUR_MS * place // events)
 
 
 class Watcher(Thread):

@@ -14,7 +14,8 @@ from schemas.attribution import TOUCH_KINDS
 from schemas.bounds import DEFAULTS
 from sinks.clickhouse.history import History
 from streams.counting import EVENT_COLUMNS
-from streams.crediting import requests_of, watch_visitors
+from streams.crediting import requests_of
+from streams.leading import watch_visitors
 from streams.linking import put_aliases
 from streams.state.hashing import string_hashes
 from streams.state.partition import PartitionState
