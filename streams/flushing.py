@@ -133,7 +133,7 @@ class Flusher:
     def _landed(self, assignment: Assignment, sources: dict[str, int]) -> bool:
         self._journal.kill_running(list(assignment.sources.values()))
         fences = self._journal.fences(list(sources))
-        return all((fences.get(source) or -1) >= last for source, last in sources.items())
+        return all(fences.get(source, -1) >= last for source, last in sources.items())
 
     def _retrying(self, assignment: Assignment, error: type[Exception], operation: str) -> Any:
         return patiently(error, operation, assignment.abandoned, self._metrics)

@@ -66,10 +66,10 @@ def assignment() -> Assignment:
     return Assignment(TOKEN, {LINE: SOURCE}, Lines({LINE: 0}), None)  # type: ignore[arg-type]
 
 
-def outcome(flushes: Flushes, hops: list[Hop] | None = None) -> Outcome:
-    frame = flushes.flush([flushes.touch() for _ in range(20)]).drop("_ingested_at", "_owner")
+def outcome(flushes: Flushes, hops: list[Hop] | None = None, records: int = 20) -> Outcome:
+    frame = flushes.flush([flushes.touch() for _ in range(records)]).drop("_ingested_at", "_owner")
     last = flushes.offsets[SOURCE]
-    tally = Tally(last - 19, last, NOW, received=20)
+    tally = Tally(last - records + 1, last, NOW, received=records)
     return Outcome([frame], hops or [], {LINE: tally}, pl.Series([NOW]))
 
 
@@ -105,10 +105,11 @@ def window(request: pytest.FixtureRequest, emptied: Connection) -> Iterator[None
 
 
 @pytest.mark.usefixtures("window")
+@pytest.mark.parametrize("records", [20, pytest.param(1, id="a log's first record alone")])
 def test_the_answer_is_lost(
-    emptied: Connection, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    emptied: Connection, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
-    made = outcome(Flushes())
+    made = outcome(Flushes(), records=records)
 
     def lose_the_answer() -> None:
         while not rows(emptied):
@@ -129,7 +130,7 @@ def test_the_answer_is_lost(
     calls = failing_once(journal, monkeypatch, "receive_end_of_insert_query", lose_the_answer)
     flusher(journal).land(assignment(), made)
     assert calls == ["receive_end_of_insert_query"]
-    assert rows(emptied) == 21
+    assert rows(emptied) == records + 1
 
 
 def test_the_request_is_lost(
