@@ -4,7 +4,7 @@ worker    insert ──────────────▶ · · · (no answ
 ClickHouse              landed, or not
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,17 @@ from prometheus_client import CollectorRegistry
 
 from schemas.metrics import WorkerMetrics
 from sinks.clickhouse.client import Connection, connect
+from sinks.clickhouse.errors import Unavailable
 from sinks.clickhouse.journal import Journal
+from sinks.clickhouse.owners import running_comment
 from streams.assignment import Assignment
 from streams.broker import Hop, HopError
 from streams.errors import OwnershipLost, RecreatedTopicError
 from streams.flushing import Flusher
 from streams.unit import Line, Lines, Outcome, Tally
+from tests.integration.conftest import ENGINES
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
+from tests.integration.statement import Statement
 from tests.proxy import Proxy
 
 LINE: Line = ("clicks", 0)
@@ -145,6 +149,38 @@ def test_the_request_is_lost(
     calls = failing_once(journal, monkeypatch, "receive_sample_block", lose_the_request)
     flusher(journal).land(assignment(), made)
     assert len(calls) == 2
+    assert rows(emptied) == 21
+
+
+# The older embedded engine runs one statement at a time.
+@pytest.mark.parametrize("clickhouse_server", ENGINES[:1], indirect=True)
+def test_what_still_runs_is_ended_before_the_fence_is_read(
+    emptied: Connection, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    worker      insert ──────▶ · · · (no answer)       ends it, reads the fence, inserts
+    ClickHouse       still at it ····················▶ |
+    """
+    running: list[Statement] = []
+
+    def lose_the_request() -> None:
+        running.append(Statement(emptied.settings, running_comment("flush", "group", [SOURCE], TOKEN)))
+        proxy.cut()
+        proxy.mend()
+
+    asked = journal.fences
+
+    def fences(sources: Sequence[str]) -> dict[str, int]:
+        assert not running[0].running
+        return asked(sources)
+
+    monkeypatch.setattr(journal, "fences", fences)
+    failing_once(journal, monkeypatch, "receive_sample_block", lose_the_request)
+    try:
+        flusher(journal).land(assignment(), outcome(Flushes()))
+    finally:
+        Journal(emptied, "group").kill_running([SOURCE])
+    assert isinstance(running[0].wait(), Unavailable)
     assert rows(emptied) == 21
 
 

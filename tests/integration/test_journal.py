@@ -1,7 +1,5 @@
 """The journal as the checkpoint: whole flushes, fences, owners, unknown outcomes."""
 
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from sinks.clickhouse.pack import pack_block
 from sinks.clickhouse.settings import ClickHouseSettings
 from tests.integration.conftest import ENGINES
 from tests.integration.journal_rows import NOW, TOKEN, Flushes, source
+from tests.integration.statement import Statement
 
 MONTH = 31 * 24 * 3_600_000
 SOURCES = [source(topic, number) for topic in ("impressions", "clicks", "leads") for number in range(2)]
@@ -168,45 +167,6 @@ class TestOwners:
         assert others.running
         journal.kill_running(["c1/clicks/1"])
         assert isinstance(others.wait(), Unavailable)
-
-
-class Statement:
-    """A statement that runs for minutes, in a thread."""
-
-    def __init__(self, settings: ClickHouseSettings, comment: str) -> None:
-        self._connection = connect(settings)
-        self._comment = comment
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        probe = connect(settings)
-        sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = %(comment)s"
-        while not probe.query(sql, {"comment": comment})[0][0]:
-            time.sleep(0.02)
-        probe.close()
-
-    def _run(self) -> None:
-        try:
-            self._connection.execute(
-                "SELECT sum(sleepEachRow(0.05)) FROM numbers(4000)",
-                {
-                    "log_comment": self._comment,
-                    "max_block_size": 1,
-                    "function_sleep_max_microseconds_per_block": 1 << 40,
-                },
-            )
-        except Exception as error:
-            self._error = error
-        finally:
-            self._connection.close()
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    def wait(self) -> Exception | None:
-        self._thread.join()
-        return self._error
 
 
 class TestServerAway:

@@ -15,7 +15,7 @@ from deploy.rollups import rebuild_now
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import NotOwner, Unavailable
-from sinks.clickhouse.grains import DAY, DIMENSIONS, GRAINS, HOUR, MEASURES, MINUTE
+from sinks.clickhouse.grains import DAY, DIMENSIONS, GRAINS, HOUR, MEASURES, MINUTE, ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rebuild import create, missing_rows, rebuild
 from sinks.clickhouse.rollup import _SETTINGS, Rollup, derive, rollup_fences, statement, waiting
@@ -225,13 +225,16 @@ class TestDerive:
 
 
 class TestOwnership:
-    def test_a_former_owner_derives_nothing(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
+    @pytest.mark.parametrize("rollup", ROLLUPS, ids=[rollup.name for rollup in ROLLUPS])
+    def test_a_former_owner_derives_nothing(
+        self, journal: Journal, land: Callable[[Flushes], None], rollup: Rollup
+    ) -> None:
         flushes = Flushes()
         land(flushes)
         journal.take_ownership([SOURCES[3]], TOKEN + 1)
         with pytest.raises(NotOwner):
-            derive(journal, MINUTE, SOURCES, TOKEN)
-        assert journal.connection.query("SELECT count() FROM rollup_minute") == [(0,)]
+            derive(journal, rollup, SOURCES, TOKEN)
+        assert journal.connection.query(f"SELECT count() FROM {rollup.table}") == [(0,)]
 
     def test_the_new_owner_goes_on(self, journal: Journal, land: Callable[[Flushes], None]) -> None:
         flushes = Flushes()

@@ -1,0 +1,46 @@
+"""A statement that runs at the server for as long as nobody ends it."""
+
+import threading
+import time
+
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.settings import ClickHouseSettings
+
+
+class Statement:
+    """A statement that runs for minutes, in a thread."""
+
+    def __init__(self, settings: ClickHouseSettings, comment: str) -> None:
+        self._connection = connect(settings)
+        self._comment = comment
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        probe = connect(settings)
+        sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = %(comment)s"
+        while not probe.query(sql, {"comment": comment})[0][0]:
+            time.sleep(0.02)
+        probe.close()
+
+    def _run(self) -> None:
+        try:
+            self._connection.execute(
+                "SELECT sum(sleepEachRow(0.05)) FROM numbers(4000)",
+                {
+                    "log_comment": self._comment,
+                    "max_block_size": 1,
+                    "function_sleep_max_microseconds_per_block": 1 << 40,
+                },
+            )
+        except Exception as error:
+            self._error = error
+        finally:
+            self._connection.close()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self) -> Exception | None:
+        self._thread.join()
+        return self._error
