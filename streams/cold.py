@@ -1,8 +1,7 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +60,7 @@ class Cold(NamedTuple):
         keys = [
             (partner, transaction_id)
             for number, partner, transaction_id in rows
-            if states[number].cold_floor is not None
+            if not states[number].transactions.complete
             and (partner, transaction_id) not in states[number].transactions.by_key
         ]
         if keys:
@@ -169,10 +168,15 @@ def put_requests(
 
 def _former(requests: pl.DataFrame) -> list[frozenset[int]]:
     """Return hashes of what each request of `History.requests` and those before it named: a crash between two of them forgot that."""
-    texts = requests.get_column("former", default=pl.repeat("", requests.height, eager=True))
-    named = [json.loads(text) if text else [] for text in texts]
-    hashes = iter(string_hashes(pl.Series(list(chain(*named)), dtype=pl.String)).tolist())
-    return [frozenset(islice(hashes, len(ids))) for ids in named]
+    found = [frozenset[int]()] * requests.height
+    if "former" in requests.columns:
+        named = requests.select("former").with_row_index("place").explode("former").drop_nulls()
+        hashes = string_hashes(named["former"])
+        places = named["place"].to_numpy()
+        edges = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
+        for first, end in pairwise([*edges, len(places)]):
+            found[places[first]] = frozenset(hashes[first:end].tolist())
+    return found
 
 
 def _put_credits(

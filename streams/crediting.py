@@ -50,7 +50,7 @@ def requests_of(frame: pl.DataFrame) -> list[tuple[int, tuple[str, int, int], Re
     )
     found = []
     # A loop over rows: one conversion each, and few.
-    for place, row in enumerate(frame.select(_COLUMNS).rows()):
+    for place, row in enumerate(zip(*(frame[name].to_list() for name in _COLUMNS), strict=True)):
         number, source, offset, record_time, route, revision, moved, high, low, person, origin, step = row[
             :12
         ]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from schemas.attribution import NAMED_LATE_MS
 from schemas.ids import route_of
@@ -13,26 +14,37 @@ from streams.rows import Trigger
 from streams.state.hashing import hash_of
 from streams.state.partition import PartitionState
 from streams.state.requests import Request, RequestKey, Sending
-from streams.state.touches import BY_CLICK, BY_LEAD, route_code, step_of
+from streams.state.touches import BY_CLICK, BY_LEAD, route_codes, step_of
 
 MOVED = -1
+_NOBODY: frozenset[Sending] = frozenset()
 CROWDED = {"lead": 1 << 61, "click": 1 << 62}
 """What a step is raised by once too many carry the id: what it led to before is taken back."""
 
 
 class Resolved(NamedTuple):
-    """Requests as columns: route codes, times (ms), hashes of what each names, of whom that is found to be, and of the visitor it comes to;
-    the step of that, whether that visitor belongs to another, and the visitor of another route that an alias leads to, if one does."""
+    """Requests as columns: route codes, times (ms), hashes of what each names, whether it was sent on to here; hashes of whom the click or lead
+    is found to be, and of the visitor it comes to; the step of that, whether that visitor belongs to another, and the visitor of another route
+    that an alias leads to, if one does."""
 
     routes: npt.NDArray[np.uint32]
     at: npt.NDArray[np.int64]
     clicks: npt.NDArray[np.uint64]
     leads: npt.NDArray[np.uint64]
+    named: npt.NDArray[np.uint64]
+    sent: npt.NDArray[np.bool_]
     found: npt.NDArray[np.uint64]
     visitors: npt.NDArray[np.uint64]
     steps: npt.NDArray[np.int64]
     elsewhere: npt.NDArray[np.bool_]
     away: list[str]
+
+
+class _Named(NamedTuple):
+    """``hashes[i]`` is of something that the request at ``places[i]``, or one before it, named."""
+
+    places: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.uint64]
 
 
 class _Led(NamedTuple):
@@ -45,14 +57,13 @@ class _Led(NamedTuple):
 
 def resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]) -> Resolved:
     """Find the visitor of each request by all that is known now; from now on, touches of that visitor concern the request."""
-    routes = np.array([route_code(key[2]) for key in keys], dtype=np.uint32)
+    routes = route_codes(pl.Series([key[2] for key in keys], dtype=pl.String))
     at = np.array([request.claim.occurred_at for request in requests], dtype=np.int64)
-    clicks, leads, named = (
-        np.array([getattr(request, name) for request in requests], dtype=np.uint64)
-        for name in ("click", "lead", "visitor")
-    )
+    clicks = np.array([request.click for request in requests], dtype=np.uint64)
+    leads = np.array([request.lead for request in requests], dtype=np.uint64)
+    named = np.array([request.visitor for request in requests], dtype=np.uint64)
     found, steps, rows = state.touches.visitors_of(routes, clicks, leads, at + NAMED_LATE_MS)
-    sent = np.array([bool(key[3]) for key in keys])
+    sent = np.array([bool(key[3]) for key in keys], dtype=np.bool_)
     away = _lead_away(state, requests, routes, sent, _Led(found, steps, rows))
     visitors = np.where(found == 0, named, found)
     visitors[[place for place, visitor in enumerate(away) if visitor]] = 0
@@ -65,7 +76,7 @@ def resolve(state: PartitionState, keys: Sequence[RequestKey], requests: Sequenc
     steps = np.where([request.moved for request in requests], MOVED, steps)
     steps = np.where(sent, [request.step for request in requests], steps)
     elsewhere = _elsewhere(state, keys, visitors) | np.array([bool(visitor) for visitor in away])
-    return Resolved(routes, at, clicks, leads, found, visitors, steps, elsewhere, away)
+    return Resolved(routes, at, clicks, leads, named, sent, found, visitors, steps, elsewhere, away)
 
 
 def _lead_away(
@@ -141,13 +152,12 @@ def _sendings(
     What a request came to before depends on what was read first, and a crash forgets it: so of all whom the ids it ever named lead to, the owners
     are told that it is not theirs.
     """
-    named = [(place, value) for place, request in enumerate(requests) for value in request.named]
-    values = np.array([value for _, value in named], dtype=np.uint64)
-    places = np.array([place for place, _ in named], dtype=np.int64)
-    led = state.touches.led_to(values)
-    visitors = np.concatenate((resolved.visitors, values, led.visitors))
-    places = np.concatenate((np.arange(len(requests)), places, places[led.places]))
-    told: list[dict[tuple[str, str], Sending]] = [{} for _ in requests]
+    named = _named(requests, resolved)
+    led = state.touches.led_to(named.hashes)
+    visitors = np.concatenate((resolved.visitors, named.hashes, led.visitors))
+    places = np.concatenate((np.arange(len(requests)), named.places, named.places[led.places]))
+    # Most requests have nobody to tell.
+    told: dict[int, dict[tuple[str, str], Sending]] = {}
     for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
         place, visitor = int(places[row]), state.links.text(int(visitors[row]))
         if route_of(visitor) != keys[place][2]:
@@ -155,34 +165,50 @@ def _sendings(
         request, owner = requests[place], state.links.winners[visitor]
         ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
         to = owner, request.origin or visitor
-        if ours or to not in told[place]:
-            told[place][to] = (*to, request.revision, int(resolved.steps[place]), not ours)
-    for place, visitor in _led_away(state, keys, requests):
+        mine = told.setdefault(place, {})
+        if ours or to not in mine:
+            mine[to] = (*to, request.revision, int(resolved.steps[place]), not ours)
+    for place, visitor in _led_away(state, resolved, named):
         request = requests[place]
         ours = visitor == resolved.away[place] and not request.moved
         to = visitor, visitor
-        if ours or to not in told[place]:
-            told[place][to] = (*to, request.revision, int(resolved.steps[place]), not ours)
-    return [frozenset(each.values()) for each in told]
+        mine = told.setdefault(place, {})
+        if ours or to not in mine:
+            mine[to] = (*to, request.revision, int(resolved.steps[place]), not ours)
+    return [frozenset(told[place].values()) if place in told else _NOBODY for place in range(len(requests))]
 
 
-def _led_away(
-    state: PartitionState, keys: Sequence[RequestKey], requests: Sequence[Request]
-) -> Iterator[tuple[int, str]]:
-    """Yield the place of each request that was not sent on, and every visitor that an alias it ever named leads to."""
-    named = [
-        (place, value)
-        for place, request in enumerate(requests)
-        if not keys[place][3]
-        for value in request.named
+def _named(requests: Sequence[Request], resolved: Resolved) -> _Named:
+    """Return what each request or one before it named."""
+    former = [
+        (place, value) for place, request in enumerate(requests) if request.former for value in request.former
     ]
-    values = np.array([value for _, value in named], dtype=np.uint64)
-    routes = np.array([route_code(keys[place][2]) for place, _ in named], dtype=np.uint32)
+    own = (resolved.clicks, resolved.leads, resolved.named)
+    hashes = np.concatenate((*own, np.array([value for _, value in former], dtype=np.uint64)))
+    places = np.concatenate(
+        (
+            np.tile(np.arange(len(requests)), len(own)),
+            np.array([place for place, _ in former], dtype=np.int64),
+        )
+    )
+    is_any = hashes != 0
+    return _Named(places[is_any], hashes[is_any])
+
+
+def _led_away(state: PartitionState, resolved: Resolved, named: _Named) -> Iterator[tuple[int, str]]:
+    """Yield the place of each request that was not sent on, and every visitor that an alias it ever named leads to."""
+    here = ~resolved.sent[named.places]
+    places, hashes = named.places[here], named.hashes[here]
+    routes = resolved.routes[places]
+    visitors: dict[tuple[int, int], list[str]] = {}
     for aliases in state.aliases.values():
-        for row in np.flatnonzero(aliases.known(values, routes)).tolist():
-            place, value = named[row]
-            for visitor in sorted(aliases.visitors(value, int(routes[row]))):
-                yield place, visitor
+        visitors.clear()
+        for row in np.flatnonzero(aliases.known(hashes, routes)).tolist():
+            at = int(hashes[row]), int(routes[row])
+            if at not in visitors:
+                visitors[at] = sorted(aliases.visitors(*at))
+            for visitor in visitors[at]:
+                yield int(places[row]), visitor
 
 
 def _leads_on(state: PartitionState) -> bool:
@@ -198,7 +224,7 @@ def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str
     requests = [state.requests.by_key[key] for key in keys]
     resolved = resolve(state, keys, requests)
     named = (resolved.clicks != 0) | (resolved.leads != 0)
-    lost = np.flatnonzero(named & (resolved.found == 0)).tolist()
+    lost = set(np.flatnonzero(named & (resolved.found == 0)).tolist())
     routes = {keys[place][2] for place in lost}
     if _leads_on(state):
         for place, sendings in enumerate(_sendings(state, keys, requests, resolved)):

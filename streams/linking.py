@@ -223,13 +223,13 @@ def _uuid(high: int, low: int) -> str:
 
 def restore_links(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
     """Put back who belongs to whom, from `History.links`."""
-    for number, visitor, winner, origin in frame.select(
-        "_partition", "visitor_id", "winner", "origin"
-    ).iter_rows():
+    rows = frame.select("_partition", "visitor_id", "winner", "origin").iter_rows()
+    hashes = (string_hashes(frame[name]).tolist() for name in ("visitor_id", "origin"))
+    for (number, visitor, winner, origin), visitor_hash, origin_hash in zip(rows, *hashes, strict=True):
         links = states[number].links
         if origin:
-            links.join(visitor, origin)
+            links.join(visitor, origin, origin_hash)
         elif not winner:
             links.crowd(visitor)
         elif visitor not in links.winners:
-            links.pair(visitor, winner)
+            links.pair(visitor, winner, visitor_hash)

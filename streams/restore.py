@@ -3,7 +3,9 @@
 Chosen by route and not by source, so that it also works when partitions were added or the cluster was replaced.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -13,7 +15,7 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
-from streams.cold import put_requests, put_touches, put_transactions, rows_by_partition
+from streams.cold import put_requests, put_touches, rows_by_partition
 from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
@@ -39,10 +41,22 @@ def restore(
     for number, floor in floors.items():
         states[number].cold_floor = floor if colder else None
     for state in states.values():
-        state.links.complete = False
-    for put in ahead(_pieces(states, history, settings, Places(newest, floors, partitions))):
-        put()
+        # Who asks for an identity key or a transaction looks it up: few are asked for again.
+        state.links.complete = state.transactions.complete = False
+    with _nothing_collected():
+        for put in ahead(_pieces(states, history, settings, Places(newest, floors, partitions))):
+            put()
     return states
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Python looks for cycles again and again while many objects are made; here all of them stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Places(NamedTuple):
@@ -67,7 +81,6 @@ def _pieces(
     yield partial(restore_links, states, history.links(list(states), partitions))
     for aliases in history.aliases(floors, partitions):
         yield partial(put_aliases, states, aliases)
-    yield partial(put_transactions, states, history.transactions(floors, partitions))
     yield partial(put_requests, states, *history.requests(floors, partitions))
 
 

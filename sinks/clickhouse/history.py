@@ -37,7 +37,8 @@ _REQUEST = (
     "_source, _offset, _record_time, route, revision, moved, event_id, partner, transaction_id, occurred_at, status, value, payout, "
     "currency, goal, campaign, affiliate, offer, click_id, lead_id, visitor_id, person, origin, step"
 )
-_FORMER = "if(count() OVER key > 1, toJSONString(groupUniqArrayArray([click_id, lead_id, visitor_id]) OVER key), '') AS former"
+_KEY = ("partner", "transaction_id", "route", "person")
+_NAMED = ("click_id", "lead_id", "visitor_id")
 _CREDIT = (
     "partner, transaction_id, route, person, model, model_version, weight, value, payout, touch_id, touch_at, touch_kind, campaign, "
     "affiliate, offer, channel, country, device, bot, status, occurred_at, currency, goal"
@@ -131,18 +132,11 @@ class History:
         each = f"GROUP BY route, touch_kind, identity_key, visitor_id LIMIT {limit + 1} BY touch_kind, identity_key"
         return self._frame(columns, partitions, f"{ours} {each}")
 
-    def transactions(self, floors: Floors, partitions: int) -> pl.DataFrame:
-        """Return all conversions of each transaction that has one after its partition's floor."""
-        ours = _ours(list(floors), partitions)
-        recent = f"SELECT partner, transaction_id FROM {TABLE} WHERE kind = 'conversion' AND {_after(floors, partitions)}"
-        where = f"kind = 'conversion' AND {ours} AND (partner, transaction_id) IN ({recent})"
-        return self._frame(_CONVERSION, partitions, where)
-
     def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the newest requests, one of each origin, of each transaction and route that has one after its partition's floor, and the credits in
         force for them.
 
-        ``former``: the ids that it and those before it named, as JSON; empty where there was none before it.
+        ``former``: a list of the ids that it and those before it named; null where there was none before it.
         """
         ours = _ours(list(floors), partitions)
         recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND {_after(floors, partitions)}"
@@ -168,14 +162,10 @@ class History:
         )
 
     def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        key = "partner, transaction_id, route, person"
-        newest = "ORDER BY revision DESC, step DESC, moved DESC"
-        standing = f"WINDOW key AS (PARTITION BY {key}) {newest} LIMIT 1 BY {key}, j.origin"
-        requests = self._frame(
-            f"{_REQUEST}, {_FORMER}", partitions, f"kind = 'request' AND {where} {standing}"
-        )
-        in_force = f"kind = 'credit' AND {where} GROUP BY {_CREDIT} HAVING sum(sign) > 0"
-        return requests, self._frame(_CREDIT, partitions, in_force)
+        # Chosen here: ClickHouse takes three times as long for it.
+        requests = self._frame(_REQUEST, partitions, f"kind = 'request' AND {where}")
+        issued = self._frame(f"{_CREDIT}, sign", partitions, f"kind = 'credit' AND {where}")
+        return standing(requests), in_force(issued)
 
     def _frame(self, columns: str, partitions: int, where: str) -> pl.DataFrame:
         return self._connection.query_frame(
@@ -185,6 +175,25 @@ class History:
     def _frames(self, columns: str, partitions: int, where: str) -> Iterator[pl.DataFrame]:
         sql = _select(columns, partitions, where)
         return self._connection.query_frames(sql, _LARGE | _BLOCKS)
+
+
+def standing(requests: pl.DataFrame) -> pl.DataFrame:
+    """Return of requests the newest of each key (`_KEY`) and origin, with ``former`` (`History.requests`)."""
+    again = requests.filter(pl.len().over(_KEY) > 1)
+    ids = pl.concat_list(_NAMED).explode(empty_as_null=False, keep_nulls=False)
+    former = again.group_by(_KEY).agg(ids.unique().alias("former"))
+    newest = requests.sort("revision", "step", "moved", descending=True)
+    newest = newest.unique([*_KEY, "origin"], keep="first", maintain_order=True)
+    return newest.join(former, on=_KEY, how="left", maintain_order="left")
+
+
+def in_force(credits: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the credits, issued and taken back (``sign``), that are in force."""
+    changed = credits.filter(pl.col("sign") < 0).select(_KEY).unique()
+    kept = credits.join(changed, on=_KEY, how="anti").drop("sign")
+    names = kept.columns
+    left = credits.join(changed, on=_KEY, how="semi").group_by(names).agg(pl.col("sign").sum())
+    return pl.concat((kept, left.filter(pl.col("sign") > 0).select(names)))
 
 
 def _select(columns: str, partitions: int, where: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.state.chains import Chains
+from streams.state.columns import grown
 from streams.state.links import DEFAULT_LIMIT
 
 U64 = npt.NDArray[np.uint64]
@@ -50,10 +51,19 @@ class Aliases:
         """Add one alias per row: ``columns`` are those of `_FIXED` (ids as hashes, times in ms). Of an id with too many visitors, those that are
         known are enough."""
         ids, routes = columns["id"], columns["route"]
-        places = self._chains.find(ids).places
-        often = np.flatnonzero(np.bincount(places, minlength=len(ids)) > self.limit)
+        different, which = np.unique(ids, return_inverse=True)
+        carried = np.bincount(which, minlength=len(different))
+        carried += np.bincount(self._chains.find(different).places, minlength=len(different))
         keep = np.ones(len(ids), dtype=np.bool_)
-        keep[[place for place in often.tolist() if self.crowded(int(ids[place]), int(routes[place]))]] = False
+        known: dict[tuple[int, int], set[str]] = {}
+        # A loop over rows: those of ids that often come, and so may be carried by many.
+        for place in np.flatnonzero((carried > self.limit)[which]).tolist():
+            at = int(ids[place]), int(routes[place])
+            if at not in known:
+                known[at] = self.visitors(*at)
+            keep[place] = len(known[at]) <= self.limit
+            if keep[place]:
+                known[at].add(visitors[place])
         self._append(
             {name: columns[name][keep] for name in _FIXED},
             [visitor for visitor, kept in zip(visitors, keep.tolist(), strict=True) if kept],
@@ -64,7 +74,7 @@ class Aliases:
         for name, values in added.items():
             column = self._columns[name]
             if end > len(column):
-                column = self._columns[name] = np.resize(column, max(end, 2 * len(column), 64))
+                column = self._columns[name] = grown(column, max(end, 64))
             column[self.rows : end] = values
         self._chains.add(np.ascontiguousarray(added["id"]))
         self._visitors.extend(visitors)

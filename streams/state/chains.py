@@ -7,6 +7,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from streams.state.columns import grown
+
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
@@ -90,7 +92,7 @@ class Chains:
         """Add one row per hash."""
         end = self.rows + len(hashes)
         if end > len(self._next):
-            self._next = np.resize(self._next, max(end, 2 * len(self._next)))
+            self._next = grown(self._next, end)
         if 2 * (self.distinct + len(hashes)) > len(self._keys):
             self._grow(len(hashes))
         self.distinct += int(_link(self._keys, self._heads, self._next, hashes, self.rows))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from streams.state.columns import grown
 from streams.state.interned import Interned
 
 I64 = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ class Credits:
         for name in COLUMNS:
             column = self._columns[name]
             if self.rows > len(column):
-                column = self._columns[name] = np.resize(column, max(self.rows, 2 * len(column)))
+                column = self._columns[name] = grown(column, self.rows)
             column[start : self.rows] = added[name]
         return start
 

@@ -51,10 +51,10 @@ class Links:
         known.visitors.append(visitor)
         return known.visitors[0] if len(known.visitors) > 1 else None
 
-    def pair(self, visitor: str, winner: str) -> None:
-        """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet."""
+    def pair(self, visitor: str, winner: str, visitor_hash: int | None = None) -> None:
+        """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet. Who has its hash at hand says so."""
         self.winners[visitor] = winner
-        visitor_hash = hash_of(visitor)
+        visitor_hash = visitor_hash or hash_of(visitor)
         self._named[visitor_hash] = visitor
         self._unindexed.append(visitor_hash)
 
@@ -63,13 +63,13 @@ class Links:
         self.crowded.add(visitor)
         self._apart.add(hash_of(visitor))
 
-    def join(self, person: str, origin: str) -> bool:
-        """Note that the visitor ``origin`` belongs to ``person``; return whether that is new."""
+    def join(self, person: str, origin: str, origin_hash: int | None = None) -> bool:
+        """Note that the visitor ``origin`` belongs to ``person``; return whether that is new. Who has its hash at hand says so."""
         members = self.members.setdefault(person, set())
         if origin in members:
             return False
         members.add(origin)
-        self._named[hash_of(origin)] = origin
+        self._named[origin_hash or hash_of(origin)] = origin
         if len(members) >= self.limit:
             self._apart.add(hash_of(person))
         return True

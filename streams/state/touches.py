@@ -12,6 +12,7 @@ import polars as pl
 
 from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
+from streams.state.columns import grown
 from streams.state.hashing import string_hashes
 from streams.state.interned import Interned
 from streams.steps.columns import string_bytes
@@ -156,7 +157,7 @@ class Touches:
         for name, values in added.items():
             column = self._columns[name]
             if end > len(column):
-                column = self._columns[name] = np.resize(column, max(end, 2 * len(column)))
+                column = self._columns[name] = grown(column, end)
             column[self.rows : end] = values
         for chains, name in ((self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")):
             chains.add(np.ascontiguousarray(added[name]))

@@ -31,8 +31,9 @@ class Transaction:
 
 @dataclass(slots=True)
 class Transactions:
-    """The transactions in memory, by key."""
+    """The transactions in memory, by key. ``complete``: the journal has no others."""
 
+    complete: bool = True
     by_key: dict[TransactionKey, Transaction] = field(default_factory=dict)
 
     def restore(
@@ -67,4 +68,6 @@ class Transactions:
 
     def expire(self, floor: int) -> None:
         """Forget transactions not seen since record time ``floor`` (ms): the journal has them."""
-        self.by_key = {key: held for key, held in self.by_key.items() if held.seen_at >= floor}
+        kept = {key: held for key, held in self.by_key.items() if held.seen_at >= floor}
+        if len(kept) < len(self.by_key):
+            self.by_key, self.complete = kept, False

@@ -7,7 +7,6 @@ What a real server does between two packets happens here at one point, so every 
     answer       ✗── LOST_AFTER     ✗── CRASH_AFTER
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -317,11 +316,6 @@ class HistoryModel:
         sent = sent.with_columns(**{name: pl.col(column) for name, column in touch.items()})
         return pl.concat([_chosen(rows, f"{history._TOUCH}, _record_time") for rows in (own, sent)])
 
-    def transactions(self, floors: Floors, partitions: int) -> pl.DataFrame:
-        rows = self._of(("conversion",), list(floors), partitions)
-        recent = rows.filter(_after(floors)).select("partner", "transaction_id").unique()
-        return _chosen(rows.join(recent, on=["partner", "transaction_id"], how="semi"), history._CONVERSION)
-
     def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows = self._of(("request",), list(floors), partitions)
         key = ["partner", "transaction_id", "route"]
@@ -411,24 +405,6 @@ def _chosen(rows: pl.DataFrame, columns: str) -> pl.DataFrame:
 
 
 def _standing(requests: pl.DataFrame, credits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The request of highest revision and step of each transaction, route, person and origin, and the credits in force."""
-    key = ["partner", "transaction_id", "route", "person"]
-    newest = requests.sort("revision", "step", "moved", descending=True)
-    newest = newest.unique([*key, "origin"], keep="first", maintain_order=True)
-    ids = (
-        pl.concat_list("click_id", "lead_id", "visitor_id")
-        .list.explode(keep_nulls=False, empty_as_null=False)
-        .unique()
-    )
-    named = requests.group_by(key).agg(pl.len(), ids.alias("ids"))
-    former = [
-        json.dumps(list(ids)) if count > 1 else "" for count, ids in named.select("len", "ids").iter_rows()
-    ]
-    newest = newest.join(
-        named.select(key).with_columns(former=pl.Series(former, dtype=pl.String)),
-        on=key,
-        maintain_order="left",
-    )
-    names = [*_names(history._CREDIT), "_partition"]
-    in_force = credits.group_by(names).agg(pl.col("sign").sum()).filter(pl.col("sign") > 0)
-    return _chosen(newest, history._REQUEST + ", former"), in_force.select(names)
+    """The newest request of each transaction, route, person and origin, and the credits in force."""
+    issued = _chosen(credits, f"{history._CREDIT}, sign")
+    return history.standing(_chosen(requests, history._REQUEST)), history.in_force(issued)

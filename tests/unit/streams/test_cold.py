@@ -4,7 +4,6 @@ journal   click c1 of v9 (cold) ---- request naming c1 (hot)
 arrives   a click of v9, after the hot window's floor: it concerns the request, but only the cold click says so
 """
 
-import json
 from typing import Any, cast
 
 import polars as pl
@@ -103,7 +102,7 @@ def test_what_earlier_requests_named_is_known_after_a_restart() -> None:
     ledger.feed(request(click_id="", visitor_id="v2"))
     state = empty_partition(ledger.settings)
     earlier = pl.Series(["", "c1", "v2"])
-    requests = pl.DataFrame(ledger.requests).with_columns(former=pl.lit(json.dumps(earlier.to_list())))
+    requests = pl.DataFrame(ledger.requests).with_columns(former=pl.Series([earlier.to_list()]))
     put_requests({0: state}, requests, ledger.in_force())
     [one] = state.requests.by_key.values()
     assert one.named == set(string_hashes(earlier).tolist()) - {0}

@@ -67,6 +67,16 @@ def test_of_an_id_of_too_many_visitors_no_more_is_remembered() -> None:
     assert found.visitors(hash_of(NETWORKS), HOME) == {"v9"}
 
 
+def test_of_too_many_visitors_in_one_go_no_more_are_remembered_than_tell_so() -> None:
+    """A restart reads all of them; other ids among them stay whole, and so does one of few visitors that comes as often."""
+    many = [("undefined", f"v{number}", number, number) for number in range(1000)]
+    one = [(NETWORKS, "v9", number, number) for number in range(50)]
+    found = known(2, *many, *one)
+    assert found.rows == 3 + 50
+    assert found.crowded(hash_of("undefined"), route_code(route_of("undefined")))
+    assert found.lead(hash_of(NETWORKS), HOME, 99) == Lead(0, 0, "v9")
+
+
 def test_the_same_visitor_many_times_is_one() -> None:
     found = known(2, *[(NETWORKS, "a", number, number) for number in range(1, 9)])
     more = frame((NETWORKS, "a", 0, 0))
