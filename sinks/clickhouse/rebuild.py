@@ -26,12 +26,9 @@ def rebuild(
     (see `missing_rows`) is not in it afterwards.
     """
     connection = journal.connection
-    shadow = replace(rollup, table=f"{rollup.table}_rebuild")
-    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
-    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
+    shadow = _shadow(connection, rollup)
     total = _fill(journal, shadow, limit, progress)
-    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
-    connection.execute(f"DROP TABLE {shadow.table}")
+    _exchange(connection, shadow, rollup)
     return total
 
 
@@ -59,6 +56,26 @@ def missing_rows(connection: Connection) -> int:
     return max(0, int(rows[0][0]))
 
 
+def _shadow(connection: Connection, rollup: Rollup) -> Rollup:
+    """Return ``rollup`` with a new, empty table in its table's place.
+
+    What a process left behind that died goes first, and no name comes again: its exchange, should that still arrive, finds no table, and not one
+    that is half full.
+    """
+    made = f"{rollup.table}_rebuild"
+    left = f"database = currentDatabase() AND startsWith(name, {literal(made)})"
+    for (name,) in connection.query(f"SELECT name FROM system.tables WHERE {left}"):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    shadow = replace(rollup, table=f"{made}_{secrets.token_hex(8)}")
+    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
+    return shadow
+
+
+def _exchange(connection: Connection, shadow: Rollup, rollup: Rollup) -> None:
+    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
+    connection.execute(f"DROP TABLE {shadow.table}")
+
+
 def _fill(journal: Journal, rollup: Rollup, limit: int, progress: Progress) -> int:
     connection = journal.connection
     sources = journaled_sources(connection)
@@ -81,9 +98,7 @@ def restate_version(journal: Journal, rollup: Rollup, model: str, version: int, 
     connection = journal.connection
     sources = journaled_sources(connection)
     fences = {name: at for name, at in rollup_fences(connection, rollup, sources).items() if at >= 0}
-    shadow = replace(rollup, table=f"{rollup.table}_rebuild")
-    connection.execute(f"DROP TABLE IF EXISTS {shadow.table}")
-    connection.execute(f"CREATE TABLE {shadow.table} AS {rollup.table}")
+    shadow = _shadow(connection, rollup)
     columns = ", ".join(rollup.defaults)
     others = f"_source = '' AND NOT (model = {literal(model)} AND greatest(model_version, 1) = {version})"
     connection.execute(
@@ -100,8 +115,7 @@ def restate_version(journal: Journal, rollup: Rollup, model: str, version: int, 
         )
         ranges = [Range(name, -1, at, 0, False) for name, at in sorted(fences.items())]
         connection.execute(statement(replace(shadow, branches=credits), ranges, token), _LONG)
-    connection.execute(f"EXCHANGE TABLES {shadow.table} AND {rollup.table}")
-    connection.execute(f"DROP TABLE {shadow.table}")
+    _exchange(connection, shadow, rollup)
 
 
 def journaled_sources(connection: Connection) -> list[str]:

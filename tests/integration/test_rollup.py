@@ -14,7 +14,7 @@ from deploy.offline import OfflineError
 from deploy.rollups import rebuild_now
 from schemas.ids import mint
 from sinks.clickhouse.client import Connection, connect
-from sinks.clickhouse.errors import NotOwner, Unavailable
+from sinks.clickhouse.errors import NotOwner, Refused, Unavailable
 from sinks.clickhouse.grains import DAY, DIMENSIONS, GRAINS, HOUR, MEASURES, MINUTE, ROLLUPS
 from sinks.clickhouse.journal import Journal
 from sinks.clickhouse.rebuild import create, missing_rows, rebuild
@@ -370,6 +370,36 @@ class TestRebuild:
 
     def test_of_an_empty_journal(self, journal: Journal) -> None:
         assert rebuild(journal, MINUTE) == 0
+
+    def test_an_exchange_that_arrives_late_finds_no_table(
+        self, journal: Journal, land: Callable[[Flushes], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        first    fills, exchanges ·········▶ arrives
+        second                        fills ··│····▶ exchanges
+        """
+        flushes, late = Flushes(12), list[str]()
+        for _ in range(3):
+            land(flushes)
+        derive_all(journal)
+        execute = Connection.execute
+
+        def held(self: Connection, sql: str, settings: Any = None) -> None:
+            if sql.startswith("EXCHANGE"):
+                late.append(sql)
+                raise InterruptedError
+            execute(self, sql, settings)
+
+        def arrives(_records: int) -> None:
+            with pytest.raises(Refused):
+                journal.connection.execute(late[0])
+            assert found(journal.connection) == expected(flushes.rows)
+
+        with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+            patched.setattr(Connection, "execute", held)
+            rebuild(journal, MINUTE)
+        rebuild(journal, MINUTE, limit=1, progress=arrives)
+        assert found(journal.connection) == expected(flushes.rows)
 
 
 def test_a_new_rollup_is_filled_from_the_start(journal: Journal, land: Callable[[Flushes], None]) -> None:
