@@ -4,7 +4,9 @@ Chosen by route and not by source, so that it also works when partitions were ad
 """
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -15,11 +17,15 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
-from streams.cold import put_requests, put_touches, rows_by_partition
+from streams.cold import Each, Place, put_requests, put_touches, rows_by_partition
 from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
+
+THREADS = min(4, os.cpu_count() or 1)
+BLOCKS_AHEAD = 4
+"""How many pieces are read ahead: requests take ClickHouse longer than the short pieces before them take us."""
 
 Newest = Mapping[tuple[str, int], int]
 """The newest record time (ms) by kind and partition number."""
@@ -43,8 +49,9 @@ def restore(
     for state in states.values():
         # Who asks for an identity key or a transaction looks it up: few are asked for again.
         state.links.complete = state.transactions.complete = False
-    with _nothing_collected():
-        for put in ahead(_pieces(states, history, settings, Places(newest, floors, partitions))):
+    places = Places(newest, floors, partitions)
+    with _nothing_collected(), ThreadPoolExecutor(THREADS, "restore") as threads:
+        for put in ahead(_pieces(states, history, settings, places, threads.map), BLOCKS_AHEAD):
             put()
     return states
 
@@ -68,16 +75,16 @@ class Places(NamedTuple):
 
 
 def _pieces(
-    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
+    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places, each: Each
 ) -> Iterator[Callable[[], None]]:
     """Read what is to be restored, a piece at a time; yield what puts it into the states. Requests need the touches that they name."""
     newest, floors, partitions = places
     for topic in IDENTIFIED_TOPICS:
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
-                yield partial(_put_ids, states, topic, ids)
+                yield partial(_put_ids, states, topic, ids, each)
     for touches in history.touches(floors, partitions, counts(settings.models, "impression")):
-        yield partial(put_touches, states, touches)
+        yield partial(put_touches, states, touches, each)
     yield partial(restore_links, states, history.links(list(states), partitions))
     for aliases in history.aliases(floors, partitions):
         yield partial(put_aliases, states, aliases)
@@ -98,8 +105,13 @@ def _seen(kind: str, newest: Newest, settings: WorkerSettings) -> dict[int, int]
     return {number: time - window for (one, number), time in newest.items() if one == kind}
 
 
-def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame) -> None:
+def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame, each: Each) -> None:
     keys = id_hashes(frame["event_hi"].to_numpy(), frame["event_lo"].to_numpy())
     times, contents = frame["_record_time"].to_numpy(), frame["content"].to_numpy()
-    for number, rows in rows_by_partition(frame):
+
+    def put(place: Place) -> None:
+        number, rows = place
         states[number].ids[topic].check(keys[rows], times[rows], contents[rows])
+
+    for _ in each(put, rows_by_partition(frame)):
+        pass

@@ -27,6 +27,23 @@ def test_the_next_one_is_made_while_this_one_is_used() -> None:
     assert list(coming) == [2]
 
 
+def test_no_more_are_made_than_may_wait() -> None:
+    made, enough = list[int](), threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            made.append(number)
+            if number == 3:
+                enough.set()
+            yield number
+
+    coming = ahead(items(), 3)
+    assert next(coming) == 0
+    assert enough.wait(60)
+    assert made == [0, 1, 2, 3]
+    assert list(coming) == list(range(1, 10))
+
+
 def test_what_making_one_raises_comes_in_its_place() -> None:
     def items() -> Iterator[int]:
         yield 1
