@@ -22,7 +22,7 @@ class Interned:
         """Return one number per string (or value of an Enum); new strings get new numbers."""
         if isinstance(column.dtype, pl.Enum):
             codes: npt.NDArray[np.integer] = column.to_physical().to_numpy()
-            used = np.unique(codes)
+            used = np.flatnonzero(np.bincount(codes))
             numbers: I32 = np.zeros(int(used[-1]) + 1 if len(used) else 1, dtype=np.int32)
             numbers[used] = self.of(column.dtype.categories.gather(used).to_list())
             found: I32 = numbers[codes]
