@@ -155,6 +155,7 @@ class WorkerMetrics:
     ids_forgotten_early: Gauge
     rebalances: Counter
     restore_seconds: Gauge
+    restored_rows: Counter
     partitions: Gauge
     ledger_gaps: Gauge
     ledger_overlaps: Gauge
@@ -231,6 +232,9 @@ class WorkerMetrics:
             ),
             rebalances=counter("rebalances", "Assignments taken; each restores state."),
             restore_seconds=gauge("restore_seconds", "How long the newest restore took."),
+            restored_rows=counter(
+                "restored_rows", "Rows read from the journal to restore what must be remembered."
+            ),
             partitions=gauge("partitions", "Partition numbers owned; 0 on a worker without work."),
             ledger_gaps=gauge(
                 "ledger_gap_offsets",

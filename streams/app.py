@@ -10,6 +10,7 @@ import faust
 from schemas.metrics import WorkerMetrics
 from schemas.topics import TOPICS
 from streams.health import Health
+from streams.memory import give_back
 from streams.observe import observe_lag
 from streams.pipeline import Pipeline
 from streams.settings import WorkerSettings
@@ -69,6 +70,7 @@ async def run_app(
             asyncio.create_task(_crash_of(app), name="crash"),
             asyncio.create_task(_watch_lag(consumer, pipeline, metrics), name="lag"),
             asyncio.create_task(_beat(consumer, health), name="beat"),
+            asyncio.create_task(give_back(), name="memory"),
         }
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if stopping in done:

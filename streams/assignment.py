@@ -106,7 +106,7 @@ class Assignments:
         next_offset = {
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
-        states = restore(self.history, self.settings, numbers, partitions)
+        states = restore(self.history, self.settings, numbers, partitions, self.metrics.restored_rows.inc)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")

@@ -1,6 +1,6 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,13 +41,6 @@ _MODEL = {"model": pl.String, "model_version": pl.UInt16}
 
 AHEAD_MS = DEFAULTS.ahead_ms
 """How far a record's occurred_at may lie after its record time at least, whatever is set now: it was received under what was set then."""
-
-
-Place = tuple[int, npt.NDArray[np.int64]]
-"""A partition number and its rows of some frame."""
-
-Each = Callable[[Callable[[Place], None], Iterable[Place]], Iterable[None]]
-"""Does something with every partition: `map`, or that of an executor. Partitions have nothing in common."""
 
 
 class Cold(NamedTuple):
@@ -124,19 +117,14 @@ class Cold(NamedTuple):
             states[number].unresolved.discard(route)
 
 
-def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame, each: Each = map) -> None:
+def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
     """Put touches among those that their partition remembers. One that is there twice counts once."""
     columns, dimensions = touch_columns(frame), frame.select(DIMENSIONS)
-
-    def put(place: Place) -> None:
-        number, rows = place
+    for number, rows in rows_by_partition(frame):
         states[number].touches.put({name: values[rows] for name, values in columns.items()}, dimensions[rows])
 
-    for _ in each(put, rows_by_partition(frame)):
-        pass
 
-
-def rows_by_partition(frame: pl.DataFrame) -> Iterator[Place]:
+def rows_by_partition(frame: pl.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """Yield each partition number of a frame with its rows."""
     numbers = frame["_partition"].to_numpy()
     for number in np.unique(numbers).tolist():

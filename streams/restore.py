@@ -4,9 +4,7 @@ Chosen by route and not by source, so that it also works when partitions were ad
 """
 
 import gc
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -17,14 +15,13 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
-from streams.cold import Each, Place, put_requests, put_touches, rows_by_partition
+from streams.cold import put_requests, put_touches, rows_by_partition
 from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
 
-THREADS = min(4, os.cpu_count() or 1)
-BLOCKS_AHEAD = 4
+PIECES_AHEAD = 4
 """How many pieces are read ahead: requests take ClickHouse longer than the short pieces before them take us."""
 
 Newest = Mapping[tuple[str, int], int]
@@ -32,11 +29,16 @@ Newest = Mapping[tuple[str, int], int]
 
 
 def restore(
-    history: History, settings: WorkerSettings, numbers: Sequence[int], partitions: int
+    history: History,
+    settings: WorkerSettings,
+    numbers: Sequence[int],
+    partitions: int,
+    read: Callable[[int], None] = lambda rows: None,
 ) -> dict[int, PartitionState]:
     """Return the state of each partition number: everything journaled within the hot window before its newest record.
 
     Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
+    ``read`` is told how many rows were read, piece by piece.
     """
     states = {number: empty_partition(settings) for number in numbers}
     newest = history.newest(numbers, partitions)
@@ -50,9 +52,10 @@ def restore(
         # Who asks for an identity key or a transaction looks it up: few are asked for again.
         state.links.complete = state.transactions.complete = False
     places = Places(newest, floors, partitions)
-    with _nothing_collected(), ThreadPoolExecutor(THREADS, "restore") as threads:
-        for put in ahead(_pieces(states, history, settings, places, threads.map), BLOCKS_AHEAD):
+    with _nothing_collected():
+        for rows, put in ahead(_pieces(states, history, settings, places), PIECES_AHEAD):
             put()
+            read(rows)
     return states
 
 
@@ -75,20 +78,22 @@ class Places(NamedTuple):
 
 
 def _pieces(
-    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places, each: Each
-) -> Iterator[Callable[[], None]]:
-    """Read what is to be restored, a piece at a time; yield what puts it into the states. Requests need the touches that they name."""
+    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
+) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Read what is to be restored, a piece at a time; yield its rows and what puts them into the states. Requests need the touches that they name."""
     newest, floors, partitions = places
     for topic in IDENTIFIED_TOPICS:
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
-                yield partial(_put_ids, states, topic, ids, each)
+                yield ids.height, partial(_put_ids, states, topic, ids)
     for touches in history.touches(floors, partitions, counts(settings.models, "impression")):
-        yield partial(put_touches, states, touches, each)
-    yield partial(restore_links, states, history.links(list(states), partitions))
+        yield touches.height, partial(put_touches, states, touches)
+    links = history.links(list(states), partitions)
+    yield links.height, partial(restore_links, states, links)
     for aliases in history.aliases(floors, partitions):
-        yield partial(put_aliases, states, aliases)
-    yield partial(put_requests, states, *history.requests(floors, partitions))
+        yield aliases.height, partial(put_aliases, states, aliases)
+    requests, in_force = history.requests(floors, partitions)
+    yield requests.height + in_force.height, partial(put_requests, states, requests, in_force)
 
 
 def _hot(states: dict[int, PartitionState], newest: Newest, settings: WorkerSettings) -> dict[int, int]:
@@ -105,13 +110,8 @@ def _seen(kind: str, newest: Newest, settings: WorkerSettings) -> dict[int, int]
     return {number: time - window for (one, number), time in newest.items() if one == kind}
 
 
-def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame, each: Each) -> None:
+def _put_ids(states: dict[int, PartitionState], topic: str, frame: pl.DataFrame) -> None:
     keys = id_hashes(frame["event_hi"].to_numpy(), frame["event_lo"].to_numpy())
     times, contents = frame["_record_time"].to_numpy(), frame["content"].to_numpy()
-
-    def put(place: Place) -> None:
-        number, rows = place
+    for number, rows in rows_by_partition(frame):
         states[number].ids[topic].check(keys[rows], times[rows], contents[rows])
-
-    for _ in each(put, rows_by_partition(frame)):
-        pass
