@@ -18,8 +18,14 @@ from streams.ahead import ahead
 from streams.cold import put_requests, put_touches, rows_by_partition
 from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
-from streams.state.hashing import id_hashes
+from streams.state.hashing import id_hashes, text_hashes
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
+from streams.state.touches import text_codes
+
+REMEMBERED = dict.fromkeys(("visitor_id", "click_id", "lead_id", "origin"), text_hashes) | {
+    "route": text_codes
+}
+"""What is remembered of a touch's texts."""
 
 PIECES_AHEAD = 4
 """How many pieces are read ahead: requests take ClickHouse longer than the short pieces before them take us."""
@@ -86,7 +92,7 @@ def _pieces(
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
                 yield ids.height, partial(_put_ids, states, topic, ids)
-    for touches in history.touches(floors, partitions, counts(settings.models, "impression")):
+    for touches in history.touches(floors, partitions, counts(settings.models, "impression"), REMEMBERED):
         yield touches.height, partial(put_touches, states, touches)
     links = history.links(list(states), partitions)
     yield links.height, partial(restore_links, states, links)

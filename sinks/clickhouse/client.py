@@ -4,8 +4,9 @@ A connection serves one thread. It connects when it is first used, and again aft
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ from clickhouse_driver.writer import write_binary_str
 from sinks.clickhouse.columns import Column
 from sinks.clickhouse.errors import Refused, Unavailable, server_error
 from sinks.clickhouse.pack import Block
-from sinks.clickhouse.read import FrameBlock, joined, read_block
+from sinks.clickhouse.read import FrameBlock, Made, joined, read_block
 from sinks.clickhouse.settings import ClickHouseSettings
 
 REVISION = 54453
@@ -83,17 +84,23 @@ class Connection:
         """Return the rows of a query as a frame: numbers and strings without a Python object per value."""
         return joined(list(self._blocks(sql, parameters, settings)))
 
-    def query_frames(self, sql: str, settings: Settings | None = None) -> Iterator[pl.DataFrame]:
+    def query_frames(
+        self, sql: str, settings: Settings | None = None, made: Made | None = None
+    ) -> Iterator[pl.DataFrame]:
         """Yield the rows of a query as a frame per block, as they arrive; a LowCardinality is an Enum of its own in each.
 
-        Until the last one is there the connection serves nothing else; one that is not read to its end is closed.
+        ``made``: as for `read_block`. Until the last one is there the connection serves nothing else; one that is not read to its end is closed.
         """
-        for block in self._blocks(sql, None, settings, coded=True):
+        for block in self._blocks(sql, None, settings, partial(read_block, coded=True, made=made or {})):
             if block.num_rows:
                 yield pl.DataFrame(block.columns)
 
     def _blocks(
-        self, sql: str, parameters: Mapping[str, Any] | None, settings: Settings | None, coded: bool = False
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        settings: Settings | None,
+        read: Callable[[Any], FrameBlock] = read_block,
     ) -> Iterator[FrameBlock]:
         with self._failing(), self._client.disconnect_on_error(sql, dict(settings or {})):
             connection = self._client.connection
@@ -102,7 +109,7 @@ class Connection:
             connection.send_query(sql)
             connection.send_external_tables(None)
             try:
-                with _reading_frames(connection, coded):
+                with _reading_frames(connection, read):
                     for packet in self._client.packet_generator():
                         if packet.type == ServerPacketTypes.DATA:
                             yield packet.block
@@ -178,15 +185,15 @@ def connect(settings: ClickHouseSettings) -> Connection:
 
 
 @contextmanager
-def _reading_frames(connection: Any, coded: bool) -> Iterator[None]:
-    """Let the driver read results by `read_block`."""
+def _reading_frames(connection: Any, read: Callable[[Any], FrameBlock]) -> Iterator[None]:
+    """Let the driver read the blocks of results by ``read``."""
     stream = connection.block_in
 
-    def read(use_numpy: bool | None = None) -> FrameBlock:
+    def read_all(use_numpy: bool | None = None) -> FrameBlock:
         BlockInfo().read(stream.fin)
-        return read_block(stream.fin, coded)
+        return read(stream.fin)
 
-    stream.read = read
+    stream.read = read_all
     try:
         yield
     finally:

@@ -78,8 +78,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Bytes of a FixedString."""
-        return int(self.type[12:-1])
+        """Bytes of a FixedString, 0 of another type."""
+        return int(self.type[12:-1]) if self.form is Form.FIXED_STRING else 0
 
     @property
     def members(self) -> dict[str, int]:

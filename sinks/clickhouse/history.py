@@ -12,6 +12,7 @@ import polars as pl
 from schemas.ids import transaction_route
 from sinks.clickhouse.client import Connection
 from sinks.clickhouse.journal import TABLE
+from sinks.clickhouse.read import Made
 from sinks.clickhouse.sql import literal, literals
 
 TransactionKey = tuple[str, str]
@@ -89,13 +90,15 @@ class History:
         where = f"j.kind = {literal(kind)} AND {_after(floors, partitions)}"
         return self._frames("event_id, content, _record_time", partitions, where)
 
-    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> Iterator[pl.DataFrame]:
-        """Yield clicks and leads after the floors, with ``impressions`` these too, in no order."""
+    def touches(
+        self, floors: Floors, partitions: int, impressions: bool = False, made: Made | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield clicks and leads after the floors, with ``impressions`` these too, in no order. ``made``: as for `read_block`."""
         kinds = literals(("impression", "click", "lead")[not impressions :])
         after = _after(floors, partitions)
-        yield from self._frames(_TOUCH, partitions, f"j.kind IN {kinds} AND {after}")
+        yield from self._frames(_TOUCH, partitions, f"j.kind IN {kinds} AND {after}", made)
         moved = f"j.kind = 'link' AND purpose = 'touch' AND touch_kind IN {kinds} AND {after}"
-        yield from self._frames(_SENT_ON, partitions, moved)
+        yield from self._frames(_SENT_ON, partitions, moved, made)
 
     def links(self, numbers: Sequence[int], partitions: int) -> pl.DataFrame:
         """Return who belongs to whom on the partitions: pairs (``visitor_id``, ``winner``) in the order in which they were taken, then whose touches
@@ -172,9 +175,10 @@ class History:
             _select(columns, partitions, where), settings=_LARGE | _ONE_LEVEL | _LARGE_BLOCKS
         )
 
-    def _frames(self, columns: str, partitions: int, where: str) -> Iterator[pl.DataFrame]:
-        sql = _select(columns, partitions, where)
-        return self._connection.query_frames(sql, _LARGE | _BLOCKS)
+    def _frames(
+        self, columns: str, partitions: int, where: str, made: Made | None = None
+    ) -> Iterator[pl.DataFrame]:
+        return self._connection.query_frames(_select(columns, partitions, where), _LARGE | _BLOCKS, made)
 
 
 def standing(requests: pl.DataFrame) -> pl.DataFrame:

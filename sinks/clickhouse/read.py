@@ -1,14 +1,22 @@
 """Reading the blocks of a result as frames: numbers and strings straight from the connection's buffer, no Python object per value."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from sinks.clickhouse.columns import Column, Form
+
+Offsets = npt.NDArray[np.int64]
+Data = npt.NDArray[np.uint8]
+Made = Mapping[str, Callable[[Offsets, Data], npt.NDArray[Any]]]
+"""By column: what makes values of texts, given as offsets (int64, one more than rows) and their bytes; without a string for each."""
+_NOTHING: Made = {}
+_TEXTS = (Form.STRING, Form.FIXED_STRING)
 
 
 class Stream(Protocol):
@@ -33,18 +41,22 @@ class FrameBlock:
     columns: list[pl.Series] = field(default_factory=list)
 
 
-def read_block(stream: Stream, coded: bool = False) -> FrameBlock:
+def read_block(stream: Stream, coded: bool = False, made: Made = _NOTHING) -> FrameBlock:
     """Read a block after its block info. Raises UnpackableType at a column that has no place in a frame.
 
     A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``. ``coded``: a LowCardinality becomes
-    an Enum of the keys that the block has, else strings.
+    an Enum of the keys that the block has, else strings. ``made``: what takes the place of columns of String or FixedString.
     """
     count, rows = _varint(stream), _varint(stream)
     block = FrameBlock(rows, [])
     for _ in range(count):
         column = Column(_text(stream), _text(stream))
         block.columns_with_types.append((column.name, column.type))
-        block.columns += _values(stream, column, rows, coded)
+        if column.name in made and column.form in _TEXTS:
+            texts = _text_bytes(stream, rows, column.width)
+            block.columns.append(pl.Series(column.name, made[column.name](*texts)))
+        else:
+            block.columns += _values(stream, column, rows, coded)
     return block
 
 
@@ -64,15 +76,13 @@ def _values(stream: Stream, column: Column, rows: int, coded: bool) -> list[pl.S
         return [_numbers(stream, name, column.number, rows)]
     if form is Form.ENUM:
         return [_numbers(stream, name, pl.Int8, rows)]
-    if form is Form.STRING:
-        return [_strings(stream, name, rows)]
+    if form in _TEXTS:
+        return [_strings(stream, name, rows, column.width)]
     if form is Form.DICTIONARY:
         return [_dictionary(stream, name, rows, coded)]
     if form is Form.UUID:
         halves = np.frombuffer(stream.read(16 * rows), dtype=np.uint64).reshape(rows, 2)
         return [pl.Series(half, halves[:, place]) for place, half in enumerate(column.inputs)]
-    if form is Form.FIXED_STRING:
-        return [_fixed(stream, name, column.width, rows)]
     nulls = np.frombuffer(stream.read(rows), dtype=np.bool_)
     numbers = _numbers(stream, name, column.number, rows)
     return [pl.select(pl.when(pl.lit(pl.Series(~nulls))).then(pl.lit(numbers)).alias(name)).to_series()]
@@ -83,21 +93,22 @@ def _numbers(stream: Stream, name: str, kind: Any, rows: int) -> pl.Series:
     return pl.Series(name, np.frombuffer(stream.read(dtype.itemsize * rows), dtype=dtype), dtype=kind)
 
 
-def _strings(stream: Stream, name: str, rows: int) -> pl.Series:
+def _strings(stream: Stream, name: str, rows: int, width: int = 0) -> pl.Series:
     if not rows:
         return pl.Series(name, dtype=pl.String)
+    buffers = [None, *map(pa.py_buffer, _text_bytes(stream, rows, width))]
+    return _as_text(name, pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, buffers))
+
+
+def _text_bytes(stream: Stream, rows: int, width: int) -> tuple[Offsets, Data]:
+    """Read the texts of a column, of a FixedString if it has a ``width``."""
+    if width:
+        data = np.frombuffer(stream.read(width * rows), dtype=np.uint8)
+        return np.arange(0, width * (rows + 1), width, dtype=np.int64), data
+    if not rows:
+        return np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.uint8)
     offsets, data = stream.read_strings_arrow(rows)
-    array = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-    )
-    return _as_text(name, array)
-
-
-def _fixed(stream: Stream, name: str, width: int, rows: int) -> pl.Series:
-    offsets = np.arange(0, width * (rows + 1), width, dtype=np.int64)
-    data = pa.py_buffer(stream.read(width * rows))
-    array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, [None, pa.py_buffer(offsets), data])
-    return _as_text(name, array)
+    return np.frombuffer(offsets, dtype=np.int64), np.frombuffer(data, dtype=np.uint8)
 
 
 def _as_text(name: str, array: pa.Array) -> pl.Series:

@@ -51,9 +51,15 @@ def _combine(high: U64, low: U64, out: U64) -> None:
 
 
 def string_hashes(column: pl.Series) -> U64:
-    """Return a hash per string: 0 for the empty one, never 0 for another. Nulls count as empty."""
-    offsets, data = string_bytes(column.fill_null(""))
-    out = np.empty(len(column), dtype=np.uint64)
+    """Return a hash per string: 0 for the empty one, never 0 for another. Nulls count as empty. Numbers are hashes already."""
+    if column.dtype == pl.UInt64:
+        return column.to_numpy()
+    return text_hashes(*string_bytes(column.fill_null("")))
+
+
+def text_hashes(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> U64:
+    """Return what `string_hashes` does, of texts given as offsets (one more than texts) and their bytes."""
+    out = np.empty(len(offsets) - 1, dtype=np.uint64)
     _hash_strings(offsets, data, out)
     return out
 

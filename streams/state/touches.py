@@ -54,9 +54,13 @@ _FIXED: dict[str, Any] = {
 
 
 def route_codes(routes: pl.Series) -> npt.NDArray[np.uint32]:
-    """Return 4-character routes as 32-bit numbers."""
-    _, data = string_bytes(routes)
-    return data[: 4 * len(routes)].view("<u4")
+    """Return 4-character routes as 32-bit numbers. Numbers are such already."""
+    return routes.to_numpy() if routes.dtype == pl.UInt32 else text_codes(*string_bytes(routes))
+
+
+def text_codes(offsets: I64, data: npt.NDArray[np.uint8]) -> U32:
+    """Return what `route_codes` does, of routes given as offsets (one more than routes) and their bytes."""
+    return data[: 4 * (len(offsets) - 1)].view("<u4")
 
 
 def route_code(route: str) -> int:

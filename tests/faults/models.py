@@ -278,7 +278,10 @@ class HistoryModel:
         rows = self._of((kind,), list(floors), partitions).filter(_after(floors))
         yield _chosen(rows, "event_id, content, _record_time").reverse()
 
-    def touches(self, floors: Floors, partitions: int, impressions: bool = False) -> Iterator[pl.DataFrame]:
+    def touches(
+        self, floors: Floors, partitions: int, impressions: bool = False, made: Any = None
+    ) -> Iterator[pl.DataFrame]:
+        """Texts stay texts: what is made of them follows from them."""
         kinds = ("impression", "click", "lead")[not impressions :]
         yield self._touches(kinds, list(floors), partitions).filter(_after(floors)).reverse()
 

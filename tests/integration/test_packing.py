@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -193,6 +195,25 @@ class TestRoundTrip:
         next(coming)
         coming.close()  # type: ignore[attr-defined]
         assert table.query("SELECT count() FROM packed") == [(200_000,)]
+
+    def test_what_is_made_of_texts(self, table: Connection) -> None:
+        """Offsets and bytes stand for the texts, also of a FixedString and where there are none."""
+        texts = ["", "a", "größer", "b" * 300]
+        frame = pl.DataFrame({"n": range(4), "text": texts}, schema_overrides={"n": pl.UInt64})
+        through(table, frame)
+        seen: list[bytes] = []
+
+        def lengths(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+            seen.append(data.tobytes())
+            return np.diff(offsets)
+
+        asked = "SELECT text, toFixedString('12345678', 8) AS fixed, n FROM packed ORDER BY n"
+        [block] = table.query_frames(asked, made={"text": lengths, "fixed": lengths, "n": lengths})
+        assert block["text"].to_list() == [len(text.encode()) for text in texts]
+        assert block["fixed"].to_list() == [8] * 4
+        assert block["n"].to_list() == [0, 1, 2, 3], "a number is no text"
+        assert [one for one in seen if one] == ["".join(texts).encode(), b"12345678" * 4]
+        assert list(table.query_frames(f"{asked} LIMIT 0", made={"text": lengths})) == []
 
     def test_no_rows_back(self, table: Connection) -> None:
         frame = table.query_frame("SELECT n, some_id, word, text, money FROM packed WHERE n > 1000000000")
