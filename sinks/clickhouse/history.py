@@ -85,6 +85,14 @@ class History:
             )
         )
 
+    def rows(self, floors: Floors) -> dict[str, int]:
+        """Return how many rows of each kind the journal has after the lowest floor, of all partitions; of links, those that bring touches."""
+        recent = f"_record_time > {_time(min(floors.values()))} AND (kind != 'link' OR purpose = 'touch')"
+        rows = self._connection.query(
+            f"SELECT toString(kind), count() FROM {TABLE} WHERE kind IN {literals(_RECORDS)} AND {recent} GROUP BY 1"
+        )
+        return {str(kind): int(count) for kind, count in rows}
+
     def ids(self, kind: str, floors: Floors, partitions: int) -> Iterator[pl.DataFrame]:
         """Yield event halves, content, record time and partition of each row of ``kind`` after the floors, in no order."""
         where = f"j.kind = {literal(kind)} AND {_after(floors, partitions)}"

@@ -98,6 +98,11 @@ class Chains:
         self.distinct += int(_link(self._keys, self._heads, self._next, hashes, self.rows))
         self.rows = end
 
+    def reserve(self, rows: int) -> None:
+        """Make room for ``rows`` rows in all, however few keys they have."""
+        if rows > len(self._next):
+            self._next = grown(self._next, rows)
+
     def find(self, wanted: U64) -> Found:
         """Return every row added under one of ``wanted``: in order of ``wanted``, for each the newest first. A hash of 0 finds none."""
         counts = np.zeros(len(wanted), dtype=np.int64)

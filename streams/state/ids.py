@@ -76,6 +76,10 @@ class SeenIds:
             self.newest = max(self.newest, int(time.max()))
         return verdict
 
+    def reserve(self, count: int) -> None:
+        """Make room for ``count`` ids in all, in one go."""
+        self._make_room(min(count, self.max_ids) - self.count)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""

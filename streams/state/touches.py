@@ -156,6 +156,13 @@ class Touches:
         codes = {name: self.interned.codes(dimensions[name]) for name in DIMENSIONS}
         self._append({**columns, **codes}, dimensions.height)
 
+    def reserve(self, rows: int) -> None:
+        """Make room for ``rows`` touches in all, in one go."""
+        for name, column in self._columns.items():
+            if rows > len(column):
+                self._columns[name] = grown(column, rows)
+        self._visitors.reserve(rows)
+
     def _append(self, added: dict[str, npt.NDArray[Any]], count: int) -> None:
         end = self.rows + count
         for name, values in added.items():

@@ -278,6 +278,10 @@ class HistoryModel:
         rows = self._of((kind,), list(floors), partitions).filter(_after(floors))
         yield _chosen(rows, "event_id, content, _record_time").reverse()
 
+    def rows(self, floors: Floors) -> dict[str, int]:
+        """Few: what is not reserved grows."""
+        return {}
+
     def touches(
         self, floors: Floors, partitions: int, impressions: bool = False, made: Any = None
     ) -> Iterator[pl.DataFrame]:

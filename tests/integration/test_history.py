@@ -98,6 +98,7 @@ class TestHotWindow:
         asked = stored.history
         assert asked.newest([0], PARTITIONS) == {}
         assert not asked.holds_older({0: NOW}, PARTITIONS)
+        assert asked.rows({0: 0}) == {}
         assert list(asked.ids("click", {0: 0}, PARTITIONS)) == []
         assert list(asked.touches({0: 0}, PARTITIONS)) == []
         assert [frame.height for frame in asked.requests({0: 0}, PARTITIONS)] == [0, 0]
@@ -181,6 +182,17 @@ class TestHotWindow:
             ("a", 300, 300, 10**9),
             ("b", 100, 100, 10**9),
         ]
+
+    def test_rows_after_the_lowest_floor(self, stored: Stored) -> None:
+        """Of links those that bring touches."""
+        touch = stored.flushes.touch
+        stored.land(
+            *(touch(kind, _record_time=NOW) for kind in ("click", "click", "lead")),
+            touch("click", _record_time=NOW - 2 * DAY),
+            link("zzzz", "touch", origin="y"),
+            link("zzzz", "claim", identity_key="email x"),
+        )
+        assert stored.history.rows({0: NOW, 1: NOW - DAY}) == {"click": 2, "lead": 1, "link": 1}
 
 
 class TestLinks:
