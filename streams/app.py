@@ -45,7 +45,8 @@ def create_app(settings: WorkerSettings, pipeline: Pipeline) -> faust.App:
         store="memory://",
     )
     app.transport = batch_transport(app, settings, pipeline.positions, pipeline.drain)
-    topic = app.topic(*TOPICS, key_type=None, value_type=None, value_serializer="raw")
+    # Offsets of acknowledged messages would be kept until Faust commits, which it never does here.
+    topic = app.topic(*TOPICS, key_type=None, value_type=None, value_serializer="raw", acks=False)
 
     @app.agent(topic, name="intake", concurrency=1)
     async def intake(stream: Any) -> None:
