@@ -63,11 +63,6 @@ def text_codes(offsets: I64, data: npt.NDArray[np.uint8]) -> U32:
     return data[: 4 * (len(offsets) - 1)].view("<u4")
 
 
-def route_code(route: str) -> int:
-    """Return one route as `route_codes` does."""
-    return int.from_bytes(route.encode("ascii"), "little")
-
-
 BY_LEAD, BY_CLICK = 1 << 43, 1 << 44
 """What a time in ms is taken from to make a step: a click counts for more than a lead, an earlier touch for more than a later one."""
 

@@ -8,9 +8,15 @@ from schemas.ids import route_of
 from streams.linking import alias_columns, aliases
 from streams.state.aliases import Aliases, Lead
 from streams.state.hashing import hash_of
-from streams.state.touches import route_code
+from streams.state.touches import route_codes
 
 NETWORKS = "gclid-1"
+
+
+def route_code(route: str) -> int:
+    return int(route_codes(pl.Series([route]))[0])
+
+
 HOME = route_code(route_of(NETWORKS))
 
 
