@@ -162,7 +162,7 @@ def _sendings(
         place, visitor = int(places[row]), state.links.text(int(visitors[row]))
         if route_of(visitor) != keys[place][2]:
             continue
-        request, owner = requests[place], state.links.winners[visitor]
+        request, owner = requests[place], state.links.winner(int(visitors[row]))
         ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
         to = owner, request.origin or visitor
         mine = told.setdefault(place, {})
@@ -213,7 +213,7 @@ def _led_away(state: PartitionState, resolved: Resolved, named: _Named) -> Itera
 
 def _leads_on(state: PartitionState) -> bool:
     """Return whether anything could be sent on."""
-    return bool(state.links.winners) or any(aliases.rows for aliases in state.aliases.values())
+    return state.links.pairs > 0 or any(aliases.rows for aliases in state.aliases.values())
 
 
 def watch_visitors(state: PartitionState, keys: Sequence[RequestKey]) -> set[str]:

@@ -163,7 +163,7 @@ def take_pair(state: PartitionState, visitor: str, winner: str, cause: Cause) ->
     A visitor belongs to one other for ever. What else it is paired with is paired with that one.
     """
     links = state.links
-    belongs = links.winners.get(visitor, "")
+    belongs = links.winner(hash_of(visitor))
     if not winner:
         is_new = visitor not in links.crowded
         links.crowd(visitor)
@@ -210,7 +210,7 @@ def sent_on(
         visitors.tolist(), *columns, *codes, strict=True
     ):
         owner = named or links.text(visitor)
-        winner = links.winners[owner]
+        winner = links.winner(hash_of(owner))
         whose = owner if origin == visitor else links.text(origin)
         touch = (_uuid(high, low), TOUCH_KINDS[kind], *(texts[code] for code in dimensions), bot)
         yield (max(time, record_time), "touch", at, route_of(winner), winner, "", "", whose, *touch)
@@ -231,5 +231,5 @@ def restore_links(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> 
             links.join(visitor, origin, origin_hash)
         elif not winner:
             links.crowd(visitor)
-        elif visitor not in links.winners:
+        elif not links.winner(visitor_hash):
             links.pair(visitor, winner, visitor_hash)

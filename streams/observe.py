@@ -65,7 +65,7 @@ def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) 
         "transactions": sum(len(state.transactions.by_key) for state in held),
         "requests": sum(len(state.requests.by_key) for state in held),
         "claims": sum(len(state.links.keys) for state in held),
-        "pairs": sum(len(state.links.winners) for state in held),
+        "pairs": sum(state.links.pairs for state in held),
         "credits": sum(state.requests.credits.rows for state in held),
     }
     for table, count in entries.items():
@@ -75,6 +75,7 @@ def observe_state(metrics: WorkerMetrics, states: Mapping[int, PartitionState]) 
     )
     metrics.state_bytes.labels(table="touches").set(sum(state.touches.nbytes for state in held))
     metrics.state_bytes.labels(table="credits").set(sum(state.requests.credits.nbytes for state in held))
+    metrics.state_bytes.labels(table="pairs").set(sum(state.links.nbytes for state in held))
     metrics.persons_apart.set(sum(state.links.apart for state in held))
     metrics.ids_forgotten_early.set(
         sum(seen.forgotten_early for state in held for seen in state.ids.values())

@@ -221,7 +221,7 @@ class _Run:
             news = {
                 (number, route)
                 for number, route, visitor, origin in rows
-                if not origin or origin not in states[number].links.members.get(visitor, ())
+                if not origin or not states[number].links.joined(visitor, origin)
             }
             self.processor.cold.journeys(states, sorted(news))
 

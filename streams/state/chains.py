@@ -111,6 +111,10 @@ class Chains:
         _collect(self._keys, self._heads, self._next, wanted, rows)
         return Found(np.repeat(np.arange(len(wanted)), counts), rows)
 
+    def newest(self, key: int) -> int:
+        """Return the newest row added under a hash, -1 if there is none."""
+        return int(_head(self._keys, self._heads, np.uint64(key)))
+
     def holds(self, wanted: U64) -> npt.NDArray[np.bool_]:
         """Return under which of ``wanted`` a row was added."""
         held = np.empty(len(wanted), dtype=np.bool_)

@@ -1,6 +1,6 @@
 """Who belongs to whom: what a partition remembers of the identity keys and the visitors on its routes (docs/rules.md, section 8).
 
-Pairs and members are few, for ever in memory and some 300 bytes each. Claims come with every lead that has a key: those of keys not heard of
+Pairs and members are few and for ever in memory, some 250 bytes each. Claims come with every lead that has a key: those of keys not heard of
 within the hot window are in the journal.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from streams.state.chains import Chains
 from streams.state.hashing import hash_of
+from streams.state.packed import Lists, Texts
 
 U64 = npt.NDArray[np.uint64]
 DEFAULT_LIMIT = 20
@@ -32,13 +32,11 @@ class Links:
     limit: int = DEFAULT_LIMIT
     complete: bool = True
     keys: dict[str, Claimants] = field(default_factory=dict)
-    winners: dict[str, str] = field(default_factory=dict)
-    members: dict[str, set[str]] = field(default_factory=dict)
     crowded: set[str] = field(default_factory=set)
-    _named: dict[int, str] = field(default_factory=dict)
+    _winners: Lists = field(default_factory=Lists)
+    _members: Lists = field(default_factory=Lists)
+    _texts: Texts = field(default_factory=Texts)
     _apart: set[int] = field(default_factory=set)
-    _owned: Chains = field(default_factory=Chains)
-    _unindexed: list[int] = field(default_factory=list)
 
     def claim(self, key: str, visitor: str, now: int) -> str | None:
         """Take a claim; return the visitor that is to be paired with, the empty text where the key is over the limit, None if nothing is new."""
@@ -53,10 +51,15 @@ class Links:
 
     def pair(self, visitor: str, winner: str, visitor_hash: int | None = None) -> None:
         """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet. Who has its hash at hand says so."""
-        self.winners[visitor] = winner
-        visitor_hash = visitor_hash or hash_of(visitor)
-        self._named[visitor_hash] = visitor
-        self._unindexed.append(visitor_hash)
+        visitor_hash, winner_hash = visitor_hash or hash_of(visitor), hash_of(winner)
+        self._texts.put(visitor_hash, visitor)
+        self._texts.put(winner_hash, winner)
+        self._winners.add(visitor_hash, winner_hash)
+
+    def winner(self, visitor: int) -> str:
+        """Return whom a visitor, given by its hash, belongs to; the empty text if to nobody."""
+        found = self._winners.of(visitor)
+        return self._texts.get(found[0]) if found else ""
 
     def crowd(self, visitor: str) -> None:
         """Note that a key of the visitor's person is over the limit."""
@@ -65,28 +68,27 @@ class Links:
 
     def join(self, person: str, origin: str, origin_hash: int | None = None) -> bool:
         """Note that the visitor ``origin`` belongs to ``person``; return whether that is new. Who has its hash at hand says so."""
-        members = self.members.setdefault(person, set())
-        if origin in members:
+        person_hash, origin_hash = hash_of(person), origin_hash or hash_of(origin)
+        members = self._members.of(person_hash)
+        if origin_hash in members:
             return False
-        members.add(origin)
-        self._named[origin_hash or hash_of(origin)] = origin
-        if len(members) >= self.limit:
-            self._apart.add(hash_of(person))
+        self._texts.put(origin_hash, origin)
+        self._members.add(person_hash, origin_hash)
+        if len(members) + 1 >= self.limit:
+            self._apart.add(person_hash)
         return True
+
+    def joined(self, person: str, origin: str) -> bool:
+        """Return whether it is known that the visitor ``origin`` belongs to ``person``."""
+        return hash_of(origin) in self._members.of(hash_of(person))
 
     def text(self, visitor: int) -> str:
         """Return the id of a visitor that was paired or joined, by its hash."""
-        return self._named[visitor]
+        return self._texts.get(visitor)
 
     def belonging(self, visitors: U64) -> npt.NDArray[np.bool_]:
         """Return which of the hashes are of visitors that belong to another one."""
-        if not self.winners:
-            return np.zeros(len(visitors), dtype=np.bool_)
-        if self._unindexed:
-            # One call for many costs hardly more than one for one.
-            self._owned.add(np.array(self._unindexed, dtype=np.uint64))
-            self._unindexed.clear()
-        return self._owned.holds(visitors)
+        return self._winners.holds(visitors)
 
     def only(self, visitors: U64, origins: Iterable[str]) -> U64 | None:
         """Return per person whose touches alone count, as hashes: the origin's where the person has too many visitors, else 0; None if all do."""
@@ -97,6 +99,16 @@ class Links:
             if visitor in self._apart:
                 found[place] = hash_of(origin) if origin else visitor
         return found
+
+    @property
+    def pairs(self) -> int:
+        """Visitors that belong to another one."""
+        return self._winners.count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held of pairs and members."""
+        return self._winners.nbytes + self._members.nbytes + self._texts.nbytes
 
     @property
     def apart(self) -> int:

@@ -68,10 +68,11 @@ class PartitionState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held in columns (ids, touches, aliases, credits)."""
+        """Bytes held in columns (ids, touches, aliases, pairs, credits)."""
         return (
             self.touches.nbytes
             + self.requests.credits.nbytes
+            + self.links.nbytes
             + sum(aliases.nbytes for aliases in self.aliases.values())
             + sum(seen.nbytes for seen in self.ids.values())
         )

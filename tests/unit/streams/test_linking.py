@@ -44,8 +44,8 @@ def joined(claims: list[tuple[str, str]], limit: int, seed: int) -> PartitionSta
 
 
 def winner_of(state: PartitionState, visitor: str) -> str:
-    while visitor in state.links.winners:
-        visitor = state.links.winners[visitor]
+    while winner := state.links.winner(hash_of(visitor)):
+        visitor = winner
     return visitor
 
 

@@ -21,6 +21,9 @@ def test_it_finds_what_a_dictionary_of_lists_finds(batches: list[list[int]]) -> 
     assert found.places.tolist() == [key for key in range(42) for _ in expected.get(key, [])]
     assert found.rows.tolist() == [row for key in range(42) for row in expected.get(key, [])]
     assert chains.holds(wanted).tolist() == [key in expected for key in range(42)]
+    assert [chains.newest(key) for key in range(42)] == [
+        next(iter(expected.get(key, ())), -1) for key in range(42)
+    ]
 
 
 def test_it_grows() -> None:
