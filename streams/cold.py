@@ -1,6 +1,6 @@
 """What is older than the hot window: looked up in the journal when a flush needs it, one query per need and flush."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from streams.state.partition import PartitionState
 from streams.state.requests import RequestKey
 from streams.state.touches import DIMENSIONS, touch_columns
 from streams.steps.count import StatusEvent
+from streams.steps.route import rows_by_partition
 
 _TRANSACTION = (
     "_partition",
@@ -119,16 +120,15 @@ class Cold(NamedTuple):
 
 def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
     """Put touches among those that their partition remembers. One that is there twice counts once."""
-    columns, dimensions = touch_columns(frame), frame.select(DIMENSIONS)
+    columns = touch_columns(frame)
+    # Partitions that were restored together have one numbering.
+    numbered: dict[int, dict[str, npt.NDArray[np.int32]]] = {}
     for number, rows in rows_by_partition(frame):
-        states[number].touches.put({name: values[rows] for name, values in columns.items()}, dimensions[rows])
-
-
-def rows_by_partition(frame: pl.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Yield each partition number of a frame with its rows."""
-    numbers = frame["_partition"].to_numpy()
-    for number in np.unique(numbers).tolist():
-        yield number, np.flatnonzero(numbers == number)
+        interned = states[number].interned
+        if id(interned) not in numbered:
+            numbered[id(interned)] = {name: interned.codes(frame[name]) for name in DIMENSIONS}
+        both = columns | numbered[id(interned)]
+        states[number].touches.put({name: values[rows] for name, values in both.items()})
 
 
 def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:

@@ -117,8 +117,10 @@ def _elsewhere(
 ) -> npt.NDArray[np.bool_]:
     """Return which requests come to a visitor that belongs to another one. Of visitors of other routes this partition cannot tell."""
     elsewhere = state.links.belonging(visitors)
-    for place in np.flatnonzero(elsewhere).tolist():
-        elsewhere[place] = route_of(state.links.text(int(visitors[place]))) == keys[place][2]
+    places = np.flatnonzero(elsewhere)
+    found = state.links.belonging_to(visitors[places])
+    for place, (visitor, _) in zip(places.tolist(), found, strict=True):
+        elsewhere[place] = route_of(visitor) == keys[place][2]
     return elsewhere
 
 
@@ -158,11 +160,12 @@ def _sendings(
     places = np.concatenate((np.arange(len(requests)), named.places, named.places[led.places]))
     # Most requests have nobody to tell.
     told: dict[int, dict[tuple[str, str], Sending]] = {}
-    for row in np.flatnonzero(state.links.belonging(visitors)).tolist():
-        place, visitor = int(places[row]), state.links.text(int(visitors[row]))
+    rows = np.flatnonzero(state.links.belonging(visitors))
+    found = state.links.belonging_to(visitors[rows])
+    for row, place, (visitor, owner) in zip(rows.tolist(), places[rows].tolist(), found, strict=True):
         if route_of(visitor) != keys[place][2]:
             continue
-        request, owner = requests[place], state.links.winner(int(visitors[row]))
+        request = requests[place]
         ours = int(visitors[row]) == int(resolved.visitors[place]) and not request.moved
         to = owner, request.origin or visitor
         mine = told.setdefault(place, {})

@@ -16,7 +16,7 @@ from streams.state.links import Links
 from streams.state.partition import PartitionState
 from streams.state.touches import DIMENSIONS, Touches, route_codes
 from streams.steps.encode import encode
-from streams.steps.route import partitions, routes
+from streams.steps.route import partitions, routes, rows_by_partition
 
 KEYS = {"email_hash": "email", "phone_hash": "phone"}
 LONGEST_BYTES = 256
@@ -222,14 +222,17 @@ def _uuid(high: int, low: int) -> str:
 
 
 def restore_links(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:
-    """Put back who belongs to whom, from `History.links`."""
-    rows = frame.select("_partition", "visitor_id", "winner", "origin").iter_rows()
-    hashes = (string_hashes(frame[name]).tolist() for name in ("visitor_id", "origin"))
-    for (number, visitor, winner, origin), visitor_hash, origin_hash in zip(rows, *hashes, strict=True):
-        links = states[number].links
-        if origin:
-            links.join(visitor, origin, origin_hash)
-        elif not winner:
+    """Put back who belongs to whom, from `History.links`, into states that know nothing of it."""
+    hashed = frame.with_columns(
+        pl.Series(f"{name}_hash", string_hashes(frame[name])) for name in ("visitor_id", "winner", "origin")
+    )
+    is_member, is_pair = pl.col("origin_hash") > 0, (pl.col("origin_hash") == 0) & (pl.col("winner_hash") > 0)
+    one = {"one": "visitor_id", "one_hash": "visitor_id_hash"}
+    for number, rows in rows_by_partition(hashed):
+        links, part = states[number].links, hashed[rows]
+        pairs = part.filter(is_pair).select(**one, other="winner", other_hash="winner_hash")
+        members = part.filter(is_member).select(**one, other="origin", other_hash="origin_hash")
+        links.fill(pairs, members)
+        # Those of a key over the limit are few.
+        for visitor in part.filter(~is_pair & ~is_member)["visitor_id"]:
             links.crowd(visitor)
-        elif not links.winner(visitor_hash):
-            links.pair(visitor, winner, visitor_hash)

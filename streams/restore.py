@@ -15,17 +15,14 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
-from streams.cold import put_requests, put_touches, rows_by_partition
+from streams.cold import put_requests, put_touches
 from streams.linking import put_aliases, restore_links
 from streams.settings import WorkerSettings
-from streams.state.hashing import id_hashes, text_hashes
+from streams.state.hashing import id_hashes
+from streams.state.interned import Interned
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
-from streams.state.touches import text_codes
-
-REMEMBERED = dict.fromkeys(("visitor_id", "click_id", "lead_id", "origin"), text_hashes) | {
-    "route": text_codes
-}
-"""What is remembered of a touch's texts."""
+from streams.state.touches import remembered
+from streams.steps.route import rows_by_partition
 
 PIECES_AHEAD = 4
 """How many pieces are read ahead: requests take ClickHouse longer than the short pieces before them take us."""
@@ -54,7 +51,8 @@ def restore(
     Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
     ``read`` is told how many rows were read, piece by piece.
     """
-    states = {number: empty_partition(settings) for number in numbers}
+    interned = Interned()
+    states = {number: empty_partition(settings, interned) for number in numbers}
     newest = history.newest(numbers, partitions)
     floors = _hot(states, newest, settings)
     if not floors:
@@ -68,7 +66,7 @@ def restore(
     places = Places(newest, floors, partitions)
     _reserve(states, history, settings, places)
     with _nothing_collected():
-        for rows, put in ahead(_pieces(states, history, settings, places), PIECES_AHEAD):
+        for rows, put in ahead(_pieces(states, interned, history, settings, places), PIECES_AHEAD):
             put()
             read(rows)
     return states
@@ -99,7 +97,11 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _pieces(
-    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
+    states: dict[int, PartitionState],
+    interned: Interned,
+    history: History,
+    settings: WorkerSettings,
+    places: Places,
 ) -> Iterator[tuple[int, Callable[[], None]]]:
     """Read what is to be restored, a piece at a time; yield its rows and what puts them into the states. Requests need the touches that they name."""
     newest, floors, partitions = places
@@ -107,7 +109,8 @@ def _pieces(
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
                 yield ids.height, partial(_put_ids, states, topic, ids)
-    for touches in history.touches(floors, partitions, counts(settings.models, "impression"), REMEMBERED):
+    impressions = counts(settings.models, "impression")
+    for touches in history.touches(floors, partitions, impressions, remembered(interned)):
         yield touches.height, partial(put_touches, states, touches)
     links = history.links(list(states), partitions)
     yield links.height, partial(restore_links, states, links)

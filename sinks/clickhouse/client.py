@@ -87,11 +87,11 @@ class Connection:
     def query_frames(
         self, sql: str, settings: Settings | None = None, made: Made | None = None
     ) -> Iterator[pl.DataFrame]:
-        """Yield the rows of a query as a frame per block, as they arrive; a LowCardinality is an Enum of its own in each.
+        """Yield the rows of a query as a frame per block, as they arrive.
 
         ``made``: as for `read_block`. Until the last one is there the connection serves nothing else; one that is not read to its end is closed.
         """
-        for block in self._blocks(sql, None, settings, partial(read_block, coded=True, made=made or {})):
+        for block in self._blocks(sql, None, settings, partial(read_block, made=made or {})):
             if block.num_rows:
                 yield pl.DataFrame(block.columns)
 

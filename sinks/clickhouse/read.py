@@ -14,7 +14,7 @@ from sinks.clickhouse.columns import Column, Form
 Offsets = npt.NDArray[np.int64]
 Data = npt.NDArray[np.uint8]
 Made = Mapping[str, Callable[[Offsets, Data], npt.NDArray[Any]]]
-"""By column: what makes values of texts, given as offsets (int64, one more than rows) and their bytes; without a string for each."""
+"""By column: what makes values of texts, given as offsets (int64, one more than texts) and their bytes; without a string for each row."""
 _NOTHING: Made = {}
 _TEXTS = (Form.STRING, Form.FIXED_STRING)
 
@@ -41,11 +41,11 @@ class FrameBlock:
     columns: list[pl.Series] = field(default_factory=list)
 
 
-def read_block(stream: Stream, coded: bool = False, made: Made = _NOTHING) -> FrameBlock:
+def read_block(stream: Stream, made: Made = _NOTHING) -> FrameBlock:
     """Read a block after its block info. Raises UnpackableType at a column that has no place in a frame.
 
-    A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``. ``coded``: a LowCardinality becomes
-    an Enum of the keys that the block has, else strings. ``made``: what takes the place of columns of String or FixedString.
+    A DateTime64 becomes its ticks, an Enum8 its numbers, a UUID ``x_id`` its halves ``x_hi`` and ``x_lo``. ``made``: what takes the place of
+    columns of String or FixedString, of a LowCardinality for each of the keys that the block has.
     """
     count, rows = _varint(stream), _varint(stream)
     block = FrameBlock(rows, [])
@@ -55,8 +55,11 @@ def read_block(stream: Stream, coded: bool = False, made: Made = _NOTHING) -> Fr
         if column.name in made and column.form in _TEXTS:
             texts = _text_bytes(stream, rows, column.width)
             block.columns.append(pl.Series(column.name, made[column.name](*texts)))
+        elif column.name in made and column.form is Form.DICTIONARY and rows:
+            keys, codes = _keys_and_codes(stream)
+            block.columns.append(pl.Series(column.name, made[column.name](*keys)[codes]))
         else:
-            block.columns += _values(stream, column, rows, coded)
+            block.columns += _values(stream, column, rows)
     return block
 
 
@@ -70,7 +73,7 @@ def joined(blocks: Sequence[FrameBlock]) -> pl.DataFrame:
     )
 
 
-def _values(stream: Stream, column: Column, rows: int, coded: bool) -> list[pl.Series]:
+def _values(stream: Stream, column: Column, rows: int) -> list[pl.Series]:
     form, name = column.form, column.name
     if form is Form.NUMBER:
         return [_numbers(stream, name, column.number, rows)]
@@ -79,7 +82,7 @@ def _values(stream: Stream, column: Column, rows: int, coded: bool) -> list[pl.S
     if form in _TEXTS:
         return [_strings(stream, name, rows, column.width)]
     if form is Form.DICTIONARY:
-        return [_dictionary(stream, name, rows, coded)]
+        return [_dictionary(stream, name, rows)]
     if form is Form.UUID:
         halves = np.frombuffer(stream.read(16 * rows), dtype=np.uint64).reshape(rows, 2)
         return [pl.Series(half, halves[:, place]) for place, half in enumerate(column.inputs)]
@@ -96,8 +99,12 @@ def _numbers(stream: Stream, name: str, kind: Any, rows: int) -> pl.Series:
 def _strings(stream: Stream, name: str, rows: int, width: int = 0) -> pl.Series:
     if not rows:
         return pl.Series(name, dtype=pl.String)
-    buffers = [None, *map(pa.py_buffer, _text_bytes(stream, rows, width))]
-    return _as_text(name, pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows, buffers))
+    return _series(name, *_text_bytes(stream, rows, width))
+
+
+def _series(name: str, offsets: Offsets, data: Data) -> pl.Series:
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return _as_text(name, pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers))
 
 
 def _text_bytes(stream: Stream, rows: int, width: int) -> tuple[Offsets, Data]:
@@ -120,19 +127,21 @@ def _as_text(name: str, array: pa.Array) -> pl.Series:
         return values
 
 
-def _dictionary(stream: Stream, name: str, rows: int, coded: bool) -> pl.Series:
+def _dictionary(stream: Stream, name: str, rows: int) -> pl.Series:
     if not rows:
         return pl.Series(name, dtype=pl.String)
+    keys, codes = _keys_and_codes(stream)
+    return _series(name, *keys).gather(pl.Series(codes, dtype=pl.UInt32))
+
+
+def _keys_and_codes(stream: Stream) -> tuple[tuple[Offsets, Data], npt.NDArray[np.unsignedinteger]]:
+    """Read a LowCardinality that has rows: its keys, and which of them each row has."""
     stream.read(8)
     flags = int.from_bytes(stream.read(8), "little")
-    keys = _strings(stream, name, int.from_bytes(stream.read(8), "little"))
+    keys = _text_bytes(stream, int.from_bytes(stream.read(8), "little"), 0)
     count = int.from_bytes(stream.read(8), "little")
     kind = (np.uint8, np.uint16, np.uint32, np.uint64)[flags & 0xFF]
-    codes = np.frombuffer(stream.read(np.dtype(kind).itemsize * count), dtype=kind)
-    places = pl.Series(name, codes, dtype=pl.UInt32 if kind is not np.uint64 else pl.UInt64)
-    if coded and keys.dtype == pl.String:
-        return places.cast(pl.UInt32).cat.to(pl.Enum(keys))
-    return keys.gather(places)
+    return keys, np.frombuffer(stream.read(np.dtype(kind).itemsize * count), dtype=kind)
 
 
 def _varint(stream: Stream) -> int:

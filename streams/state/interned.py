@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,9 @@ class Interned:
     _series: pl.Series = field(default_factory=lambda: pl.Series([""]))
 
     def codes(self, column: pl.Series) -> I32:
-        """Return one number per string (or value of an Enum); new strings get new numbers."""
-        if isinstance(column.dtype, pl.Enum):
-            codes: npt.NDArray[np.integer] = column.to_physical().to_numpy()
-            used = np.flatnonzero(np.bincount(codes))
-            numbers: I32 = np.zeros(int(used[-1]) + 1 if len(used) else 1, dtype=np.int32)
-            numbers[used] = self.of(column.dtype.categories.gather(used).to_list())
-            found: I32 = numbers[codes]
-            return found
+        """Return one number per string; new strings get new numbers. What is numbers already stays."""
+        if column.dtype == pl.Int32:
+            return column.to_numpy()
         encoded = column.to_arrow().dictionary_encode()
         if hasattr(encoded, "combine_chunks"):
             encoded = encoded.combine_chunks()
@@ -38,6 +34,10 @@ class Interned:
     def of(self, texts: Iterable[str]) -> I32:
         """Return one number per text of a few."""
         return np.array([self._number(text) for text in texts], dtype=np.int32)
+
+    def of_bytes(self, offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> I32:
+        """Return one number per text of a few, given as offsets (one more than texts) and their bytes."""
+        return self.of(data[start:end].tobytes().decode() for start, end in pairwise(offsets.tolist()))
 
     def series(self, codes: I32) -> pl.Series:
         """Return the strings that ``codes`` stand for."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from streams.state.hashing import hash_of
 from streams.state.packed import Lists, Texts
@@ -49,9 +50,9 @@ class Links:
         known.visitors.append(visitor)
         return known.visitors[0] if len(known.visitors) > 1 else None
 
-    def pair(self, visitor: str, winner: str, visitor_hash: int | None = None) -> None:
-        """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet. Who has its hash at hand says so."""
-        visitor_hash, winner_hash = visitor_hash or hash_of(visitor), hash_of(winner)
+    def pair(self, visitor: str, winner: str) -> None:
+        """Let ``visitor`` belong to ``winner`` from now on; it belongs to nobody yet."""
+        visitor_hash, winner_hash = hash_of(visitor), hash_of(winner)
         self._texts.put(visitor_hash, visitor)
         self._texts.put(winner_hash, winner)
         self._winners.add(visitor_hash, winner_hash)
@@ -66,9 +67,9 @@ class Links:
         self.crowded.add(visitor)
         self._apart.add(hash_of(visitor))
 
-    def join(self, person: str, origin: str, origin_hash: int | None = None) -> bool:
-        """Note that the visitor ``origin`` belongs to ``person``; return whether that is new. Who has its hash at hand says so."""
-        person_hash, origin_hash = hash_of(person), origin_hash or hash_of(origin)
+    def join(self, person: str, origin: str) -> bool:
+        """Note that the visitor ``origin`` belongs to ``person``; return whether that is new."""
+        person_hash, origin_hash = hash_of(person), hash_of(origin)
         members = self._members.of(person_hash)
         if origin_hash in members:
             return False
@@ -85,6 +86,25 @@ class Links:
     def text(self, visitor: int) -> str:
         """Return the id of a visitor that was paired or joined, by its hash."""
         return self._texts.get(visitor)
+
+    def belonging_to(self, visitors: U64) -> list[tuple[str, str]]:
+        """Return of visitors that belong to another one, given by their hashes, the id and whom each belongs to."""
+        winners = self._texts.of(self._winners.newest(visitors))
+        return list(zip(self._texts.of(visitors), winners, strict=True))
+
+    def fill(self, pairs: pl.DataFrame, members: pl.DataFrame) -> None:
+        """Take what is known of a partition that knows nothing yet: visitors (``one``) and whom they belong to (``other``), and persons (``one``)
+        with the visitors that belong to them (``other``); beside each its hash (``one_hash``, ``other_hash``). The first pair of a visitor counts.
+        """
+        pairs = pairs.unique("one_hash", keep="first", maintain_order=True)
+        members = members.unique(("one_hash", "other_hash"), maintain_order=True)
+        named = (pairs["one", "one_hash"], pairs["other", "other_hash"], members["other", "other_hash"])
+        for texts in named:
+            self._texts.fill(texts.to_series(1).to_numpy(), texts.to_series(0))
+        for known, frame in ((self._winners, pairs), (self._members, members)):
+            known.fill(frame["one_hash"].to_numpy(), frame["other_hash"].to_numpy())
+        sizes = members.group_by("one_hash").len().filter(pl.col("len") >= self.limit)
+        self._apart.update(sizes["one_hash"].to_list())
 
     def belonging(self, visitors: U64) -> npt.NDArray[np.bool_]:
         """Return which of the hashes are of visitors that belong to another one."""

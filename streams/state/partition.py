@@ -83,14 +83,15 @@ def aliases_of(limit: int) -> dict[str, Aliases]:
     return {"click": Aliases(limit), "lead": Aliases(limit)}
 
 
-def empty_partition(settings: WorkerSettings) -> PartitionState:
-    """Return a partition that has seen nothing."""
+def empty_partition(settings: WorkerSettings, interned: Interned | None = None) -> PartitionState:
+    """Return a partition that has seen nothing. ``interned``: the numbering of texts, where several partitions have one."""
     return PartitionState(
         {
             topic: SeenIds(settings.dedup_window_ms, BACKWARD_MS, settings.max_ids)
             for topic in IDENTIFIED_TOPICS
         },
         settings.models,
+        touches=Touches(interned or Interned()),
         links=Links(settings.person_limit),
         aliases=aliases_of(settings.person_limit),
     )

@@ -3,7 +3,9 @@
 About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and lead id. Impressions are among them where a model looks at them.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +15,12 @@ import polars as pl
 from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
 from streams.state.columns import grown
-from streams.state.hashing import string_hashes
+from streams.state.hashing import string_hashes, text_hashes
 from streams.state.interned import Interned
 from streams.steps.columns import string_bytes
 from streams.steps.models import Journeys
 
+U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -95,12 +98,26 @@ def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
     return np.where(origins == 0, visitors, origins)
 
 
+def remembered(interned: Interned) -> Mapping[str, Callable[[I64, U8], npt.NDArray[Any]]]:
+    """Return what makes of a touch's texts, given as offsets and bytes, what is remembered of them, by column: a string for each takes ten times as
+    long. Nobody else may number texts meanwhile."""
+    hashed = dict.fromkeys(("visitor_id", "click_id", "lead_id", "origin"), text_hashes)
+    return {**hashed, "route": text_codes, "kind": _kinds, **dict.fromkeys(DIMENSIONS, interned.of_bytes)}
+
+
+def _kinds(offsets: I64, data: U8) -> npt.NDArray[np.int8]:
+    """Return the places of kinds in `TOUCH_KINDS`; a LowCardinality may have the empty text among its keys, though no row has it."""
+    texts = [data[start:end].tobytes().decode() for start, end in pairwise(offsets.tolist())]
+    return np.array([TOUCH_KINDS.index(text) if text else -1 for text in texts], dtype=np.int8)
+
+
 def touch_columns(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of touches (`NEEDED`; times in ms) as they are remembered, but for their dimensions.
+    """Return the columns of touches (`NEEDED`; times in ms) as they are remembered, but for their dimensions. What `remembered` made stays.
 
     The click id of a lead is not its own and leads nowhere.
     """
-    kind = frame["kind"].cast(KINDS).to_physical().to_numpy()
+    kinds = frame["kind"]
+    kind = kinds.to_numpy() if kinds.dtype == pl.Int8 else kinds.cast(KINDS).to_physical().to_numpy()
     visitors = string_hashes(frame["visitor_id"])
     ids = {name: np.zeros(frame.height, dtype=np.uint64) for name in ("click", "lead")}
     for place, name in enumerate(ids):
@@ -142,14 +159,21 @@ class Touches:
         The click id of a lead is not its own and is not indexed. A touch with an ``origin`` happened to that visitor and was sent on.
         """
         columns = touch_columns(frame)
-        self.put(columns, frame.select(DIMENSIONS))
+        self.put(columns | {name: self.interned.codes(frame[name]) for name in DIMENSIONS})
         leading = (name for name in ("visitor", "click", "lead") if name == "visitor" or columns[name].any())
         return {name: columns[name] for name in leading}
 
-    def put(self, columns: dict[str, npt.NDArray[Any]], dimensions: pl.DataFrame) -> None:
-        """Add touches by what `touch_columns` makes of them, and the texts of their dimensions."""
-        codes = {name: self.interned.codes(dimensions[name]) for name in DIMENSIONS}
-        self._append({**columns, **codes}, dimensions.height)
+    def put(self, columns: dict[str, npt.NDArray[Any]]) -> None:
+        """Add touches by what `touch_columns` makes of them, and the numbers of their dimensions."""
+        end = self.rows + len(columns["visitor"])
+        for name, values in columns.items():
+            column = self._columns[name]
+            if end > len(column):
+                column = self._columns[name] = grown(column, end)
+            column[self.rows : end] = values
+        for chains, name in ((self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")):
+            chains.add(np.ascontiguousarray(columns[name]))
+        self.rows = end
 
     def reserve(self, rows: int) -> None:
         """Make room for ``rows`` touches in all, in one go."""
@@ -157,17 +181,6 @@ class Touches:
             if rows > len(column):
                 self._columns[name] = grown(column, rows)
         self._visitors.reserve(rows)
-
-    def _append(self, added: dict[str, npt.NDArray[Any]], count: int) -> None:
-        end = self.rows + count
-        for name, values in added.items():
-            column = self._columns[name]
-            if end > len(column):
-                column = self._columns[name] = grown(column, end)
-            column[self.rows : end] = values
-        for chains, name in ((self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")):
-            chains.add(np.ascontiguousarray(added[name]))
-        self.rows = end
 
     def visitors_of(self, routes: U32, clicks: U64, leads: U64, until: I64) -> tuple[U64, I64, I64]:
         """Return per row the hash of the visitor that a click id (else a lead id) leads to, 0 if neither does, the step: it grows as better
@@ -263,7 +276,7 @@ class Touches:
             self.rows = 0
             self._columns = {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
             self._visitors, self._clicks, self._leads = Chains(), Chains(), Chains()
-            self._append(kept, int(keep.sum()))
+            self.put(kept)
         self._settled = self.rows
 
     @property

@@ -1,6 +1,6 @@
 """Routes of ids, and the partitions they belong in (docs/rules.md, section 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numba
 import numpy as np
@@ -97,3 +97,10 @@ def _fixed(characters: U8) -> pl.Series:
     """Return ASCII of 4 characters per row as a string column."""
     offsets = np.arange(0, len(characters) + 1, ROUTE_LENGTH, dtype=np.int64)
     return pl.Series("route", string_array(Bytes(offsets, characters)))
+
+
+def rows_by_partition(frame: pl.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield each partition number of a frame with its rows."""
+    numbers = frame["_partition"].to_numpy()
+    for number in np.unique(numbers).tolist():
+        yield number, np.flatnonzero(numbers == number)

@@ -9,12 +9,13 @@ from collections import deque
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import route_of
 from simulator.oracle.person import Persons
-from streams.linking import Cause, pair, take_pair
+from streams.linking import Cause, pair, restore_links, take_pair
 from streams.settings import WorkerSettings
 from streams.state.hashing import hash_of
 from streams.state.partition import PartitionState, empty_partition
@@ -88,3 +89,44 @@ def test_a_pair_is_sent_to_the_larger_visitor() -> None:
 
 def _hashes(*texts: str) -> npt.NDArray[np.uint64]:
     return np.array([hash_of(text) for text in texts], dtype=np.uint64)
+
+
+PLACES = st.tuples(st.integers(0, 1), st.sampled_from("abcdef"), st.sampled_from("abcdef"))
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(PLACES, max_size=30),
+    st.lists(PLACES, max_size=30),
+    st.lists(PLACES, max_size=3),
+)
+def test_what_is_restored_is_what_came_one_by_one(
+    limit: int,
+    pairs: list[tuple[int, str, str]],
+    members: list[tuple[int, str, str]],
+    over: list[tuple[int, str, str]],
+) -> None:
+    """A visitor belongs to the first it was paired with; members come once for each winner that was named with them."""
+    limited = WorkerSettings(bootstrap="", person_limit=limit)
+    expected, found = ({number: empty_partition(limited) for number in range(2)} for _ in range(2))
+    for number, visitor, winner in pairs:
+        if not expected[number].links.winner(hash_of(visitor)):
+            expected[number].links.pair(visitor, winner)
+    for number, person, origin in members:
+        expected[number].links.join(person, origin)
+    for number, visitor, _ in over:
+        expected[number].links.crowd(visitor)
+    rows = [(number, visitor, winner, "") for number, visitor, winner in pairs]
+    rows += [(number, visitor, "", "") for number, visitor, _ in over]
+    rows += [(number, person, "", origin) for number, person, origin in members]
+    schema = {"_partition": pl.UInt16, **dict.fromkeys(("visitor_id", "winner", "origin"), pl.String)}
+    restore_links(found, pl.DataFrame(rows, schema=schema, orient="row"))
+    hashes = _hashes(*"abcdef")
+    for number in range(2):
+        one, other = expected[number].links, found[number].links
+        assert (one.pairs, one.apart, one.crowded) == (other.pairs, other.apart, other.crowded)
+        belonging = one.belonging(hashes)
+        assert belonging.tolist() == other.belonging(hashes).tolist()
+        assert one.belonging_to(hashes[belonging]) == other.belonging_to(hashes[belonging])
+        joined = [(person, origin) for person in "abcdef" for origin in "abcdef"]
+        assert [one.joined(*each) for each in joined] == [other.joined(*each) for each in joined]

@@ -1,24 +1,30 @@
 """Strings by small numbers."""
 
 import polars as pl
-import pytest
 
 from streams.state.interned import Interned
+from streams.steps.columns import string_bytes
 
 TEXTS = ["b", "", "a", "b", "", "c"]
 
 
-@pytest.mark.parametrize("kind", [pl.String, pl.Enum(["", "never used", "c", "b", "a"])])
-def test_each_text_has_one_number(kind: pl.DataType) -> None:
+def test_each_text_has_one_number() -> None:
     interned = Interned()
     interned.codes(pl.Series(["x", "a"]))
-    codes = interned.codes(pl.Series(TEXTS, dtype=kind))
+    codes = interned.codes(pl.Series(TEXTS))
     assert interned.series(codes).to_list() == TEXTS
     assert codes[0] == codes[3]
     assert (codes == 0).tolist() == [text == "" for text in TEXTS]
     assert set(interned.texts) == {"", "x", "a", "b", "c"}
 
 
-@pytest.mark.parametrize("kind", [pl.String, pl.Enum(["a"])])
-def test_of_nothing(kind: pl.DataType) -> None:
-    assert Interned().codes(pl.Series([], dtype=kind)).tolist() == []
+def test_numbers_stay() -> None:
+    """And what was made of bytes is what is made of texts."""
+    interned = Interned()
+    codes = interned.codes(pl.Series(["x", "größer", ""]))
+    assert interned.codes(pl.Series(codes)).tolist() == codes.tolist()
+    assert interned.of_bytes(*string_bytes(pl.Series(["", "größer", "x"]))).tolist() == codes[::-1].tolist()
+
+
+def test_of_nothing() -> None:
+    assert Interned().codes(pl.Series([], dtype=pl.String)).tolist() == []

@@ -1,6 +1,7 @@
 """Texts and hashes by hash, packed."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,17 +34,41 @@ def test_what_was_not_put_is_an_error() -> None:
         texts.get(2)
 
 
+@given(st.lists(NUMBERS, max_size=40), st.lists(NUMBERS, max_size=40))
+def test_many_texts_at_once(some: list[int], more: list[int]) -> None:
+    texts = Texts()
+    for number in some:
+        texts.put(number, f"ü{number}")
+    # Those that are known stay as they are.
+    texts.fill(np.array(more, dtype=np.uint64), pl.Series([f"ü{number}" for number in more], dtype=pl.String))
+    wanted = np.array([*more, *some], dtype=np.uint64)
+    assert texts.of(wanted) == [f"ü{number}" for number in wanted]
+    with pytest.raises(KeyError):
+        texts.of(np.array([*some, 31], dtype=np.uint64))
+
+
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=200))
 def test_lists_are_what_was_added(pairs: list[tuple[int, int]]) -> None:
     lists, known = Lists(), dict[int, list[int]]()
     for place, (key, value) in enumerate(pairs):
-        lists.add(key, value)
+        if place % 17:
+            lists.add(key, value)
+        else:
+            lists.fill(*np.array([(key, value)], dtype=np.uint64).T)
         known.setdefault(key, []).append(value)
         assert sorted(lists.of(key)) == sorted(known[key])
         if place % 11 == 0:
             assert lists.holds(np.arange(31, dtype=np.uint64)).tolist() == [key in known for key in range(31)]
     assert lists.count == len(pairs)
     assert all(sorted(lists.of(key)) == sorted(known.get(key, ())) for key in range(1, 31))
+
+
+def test_what_was_returned_stays_as_it_is() -> None:
+    lists = Lists()
+    lists.add(1, 2)
+    before = lists.of(1)
+    lists.add(1, 3)
+    assert before == [2]
 
 
 def test_who_belongs_to_whom_takes_little() -> None:
