@@ -66,7 +66,8 @@ class Assignment:
 
 @dataclass(slots=True)
 class Assignments:
-    """Makes assignments. ``describe`` returns what the cluster is at that moment."""
+    """Makes assignments. ``describe`` returns what the cluster is at that moment; ``beside``: the journal by a connection that restoring uses at the
+    same time as that of ``history``."""
 
     settings: WorkerSettings
     journal: Journal
@@ -75,6 +76,7 @@ class Assignments:
     describe: Callable[[], Cluster]
     metrics: WorkerMetrics
     give_up: threading.Event = field(default_factory=threading.Event)
+    beside: History | None = None
     resolver: Resolver | None = None
 
     def take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
@@ -106,7 +108,8 @@ class Assignments:
         next_offset = {
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
-        states = restore(self.history, self.settings, numbers, partitions, self.metrics.restored_rows.inc)
+        read = self.metrics.restored_rows.inc
+        states = restore(self.history, self.settings, numbers, partitions, read, self.beside)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")
@@ -131,7 +134,9 @@ class Assignments:
         numbers = sorted(former.states)
         patience = patiently(Unavailable, "restore", assignment.abandoned, self.metrics)
         try:
-            states = patience(restore, self.history, self.settings, numbers, former.partitions)
+            states = patience(
+                restore, self.history, self.settings, numbers, former.partitions, beside=self.beside
+            )
         except RetryError as gone:
             raise OwnershipLost("abandoned while restoring") from gone
         assignment.processor = replace(former, states=states, refused=refused)

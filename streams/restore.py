@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import polars as pl
@@ -25,7 +26,7 @@ from streams.state.touches import remembered
 from streams.steps.route import rows_by_partition
 
 PIECES_AHEAD = 4
-"""How many pieces are read ahead: requests take ClickHouse longer than the short pieces before them take us."""
+"""How many pieces are read ahead on each connection: some take ClickHouse longer than those before them take us."""
 
 Newest = Mapping[tuple[str, int], int]
 """The newest record time (ms) by kind and partition number."""
@@ -45,11 +46,12 @@ def restore(
     numbers: Sequence[int],
     partitions: int,
     read: Callable[[int], None] = lambda rows: None,
+    beside: History | None = None,
 ) -> dict[int, PartitionState]:
     """Return the state of each partition number: everything journaled within the hot window before its newest record.
 
     Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
-    ``read`` is told how many rows were read, piece by piece.
+    ``read`` is told how many rows were read, piece by piece. ``beside``: the same journal by another connection, read at the same time.
     """
     interned = Interned()
     states = {number: empty_partition(settings, interned) for number in numbers}
@@ -65,10 +67,17 @@ def restore(
         state.links.complete = state.transactions.complete = False
     places = Places(newest, floors, partitions)
     _reserve(states, history, settings, places)
+    last: list[Callable[[], None]] = []
+    touches = _touches(states, beside or history, settings, places)
+    others = _others(states, history, settings, places, last)
+    # A connection serves one query at a time.
+    streams = [touches, others] if beside else [chain(others, touches)]
     with _nothing_collected():
-        for rows, put in ahead(_pieces(states, interned, history, settings, places), PIECES_AHEAD):
+        for rows, put in ahead(streams, PIECES_AHEAD):
             put()
             read(rows)
+        for put in last:
+            put()
     return states
 
 
@@ -96,28 +105,40 @@ def _nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
-def _pieces(
+Piece = tuple[int, Callable[[], None]]
+"""Rows that were read, and what puts them into the states."""
+
+
+def _touches(
+    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
+) -> Iterator[Piece]:
+    _, floors, partitions = places
+    interned = states[min(states)].interned
+    impressions = counts(settings.models, "impression")
+    for touches in history.touches(floors, partitions, impressions, remembered(interned)):
+        yield touches.height, partial(put_touches, states, touches)
+
+
+def _others(
     states: dict[int, PartitionState],
-    interned: Interned,
     history: History,
     settings: WorkerSettings,
     places: Places,
-) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Read what is to be restored, a piece at a time; yield its rows and what puts them into the states. Requests need the touches that they name."""
+    last: list[Callable[[], None]],
+) -> Iterator[Piece]:
+    """Requests come to ``last``: they need the touches that they name, and who belongs to whom."""
     newest, floors, partitions = places
     for topic in IDENTIFIED_TOPICS:
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
                 yield ids.height, partial(_put_ids, states, topic, ids)
-    impressions = counts(settings.models, "impression")
-    for touches in history.touches(floors, partitions, impressions, remembered(interned)):
-        yield touches.height, partial(put_touches, states, touches)
     links = history.links(list(states), partitions)
     yield links.height, partial(restore_links, states, links)
     for aliases in history.aliases(floors, partitions):
         yield aliases.height, partial(put_aliases, states, aliases)
     requests, in_force = history.requests(floors, partitions)
-    yield requests.height + in_force.height, partial(put_requests, states, requests, in_force)
+    put = partial(put_requests, states, requests, in_force)
+    yield requests.height + in_force.height, partial(last.append, put)
 
 
 def _hot(states: dict[int, PartitionState], newest: Newest, settings: WorkerSettings) -> dict[int, int]:

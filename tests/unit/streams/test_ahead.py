@@ -4,13 +4,36 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.ahead import ahead
 
 
 def test_everything_comes_in_its_order() -> None:
-    assert list(ahead(iter(range(100)))) == list(range(100))
-    assert list(ahead(iter([]))) == []
+    assert list(ahead([iter(range(100))])) == list(range(100))
+    assert list(ahead([iter([])])) == []
+    assert list(ahead([])) == []
+
+
+@given(st.lists(st.integers(0, 20), max_size=4), st.integers(1, 3))
+def test_each_stream_comes_in_its_order(lengths: list[int], most: int) -> None:
+    streams = [[(number, place) for place in range(length)] for number, length in enumerate(lengths)]
+    found = list(ahead([iter(stream) for stream in streams], most))
+    assert [[item for item in found if item[0] == number] for number in range(len(lengths))] == streams
+
+
+def test_no_stream_waits_for_another() -> None:
+    used = threading.Event()
+
+    def slow() -> Iterator[str]:
+        assert used.wait(60)
+        yield "slow"
+
+    coming = ahead([slow(), iter(["a", "b"])])
+    assert [next(coming), next(coming)] == ["a", "b"]
+    used.set()
+    assert list(coming) == ["slow"]
 
 
 def test_the_next_one_is_made_while_this_one_is_used() -> None:
@@ -21,7 +44,7 @@ def test_the_next_one_is_made_while_this_one_is_used() -> None:
         making.set()
         yield 2
 
-    coming = ahead(items())
+    coming = ahead([items()])
     assert next(coming) == 1
     assert making.wait(60)
     assert list(coming) == [2]
@@ -37,7 +60,7 @@ def test_no_more_are_made_than_may_wait() -> None:
                 enough.set()
             yield number
 
-    coming = ahead(items(), 3)
+    coming = ahead([items()], 3)
     assert next(coming) == 0
     assert enough.wait(60)
     assert made == [0, 1, 2, 3]
@@ -49,7 +72,7 @@ def test_what_making_one_raises_comes_in_its_place() -> None:
         yield 1
         raise ValueError("no second")
 
-    coming = ahead(items())
+    coming = ahead([items()])
     assert next(coming) == 1
     with pytest.raises(ValueError, match="no second"):
         next(coming)
@@ -57,7 +80,7 @@ def test_what_making_one_raises_comes_in_its_place() -> None:
 
 def test_who_stops_leaves_no_thread() -> None:
     before = set(threading.enumerate())
-    coming = ahead(iter(range(10)))
+    coming = ahead([iter(range(10)), iter(range(5))])
     next(coming)
     coming.close()  # type: ignore[attr-defined]
     assert set(threading.enumerate()) <= before
