@@ -8,6 +8,7 @@ worker 3                       ✂ unit ···   and at times the journal is rew
 import os
 import random
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from simulator.log import Log, Record, Span
 from simulator.mess import Mess
 from simulator.oracle.compute import compute
 from simulator.verify import verify
-from sinks.clickhouse.client import Connection
+from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.grains import MINUTE, ROLLUPS
 from sinks.clickhouse.history import History
 from sinks.clickhouse.journal import Journal
@@ -168,8 +169,12 @@ class World:
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_every_number_agrees(emptied: Connection, seed: int) -> None:
+    """Every other seed restores by two connections, as a worker does."""
     world = World(emptied, seed, EVENTS)
-    world.live(LIVES)
+    with closing(connect(emptied.settings)) as another:
+        if seed % 2:
+            world.assignments.beside = History(another)
+        world.live(LIVES)
     assert world.rewound
     spans = {line: Span(0, len(records), records) for line, records in world.kafka.records.items()}
     report = verify(compute(Log(CLUSTER, PARTITIONS, spans)), emptied.query, {})
