@@ -1,6 +1,6 @@
 """Who belongs to whom: what a partition remembers of the identity keys and the visitors on its routes (docs/rules.md, section 8).
 
-Pairs and members are few and for ever in memory, some 250 bytes each. Claims come with every lead that has a key: those of keys not heard of
+Pairs and members are few and for ever in memory, some 300 bytes each. Claims come with every lead that has a key: those of keys not heard of
 within the hot window are in the journal.
 """
 
