@@ -7,6 +7,21 @@ import gc
 from collections.abc import Callable
 
 SECONDS = 60.0
+LARGE_BYTES = 1 << 20
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Of glibc's malloc.h."""
+
+
+def share_one_heap(library: object) -> bool:
+    """Let the threads of this process share one heap, and keep pieces of `LARGE_BYTES` and more out of it; return whether that was possible.
+
+    Otherwise each thread has a heap of its own, which takes in what grows (up to 32 MiB in one piece) and keeps the holes that it leaves: the
+    threads take turns anyway. It is for glibc and for a process that has hardly begun.
+    """
+    set_option: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
+    if set_option is None or trim_of(library) is None:
+        return False
+    return set_option(_M_ARENA_MAX, 1) == set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
 
 
 def trim_of(library: object) -> Callable[[int], int] | None:
