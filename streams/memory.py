@@ -7,7 +7,7 @@ import gc
 from collections.abc import Callable
 
 SECONDS = 60.0
-LARGE_BYTES = 1 << 20
+LARGE_BYTES = 1 << 15
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 """Of glibc's malloc.h."""
 
@@ -21,7 +21,7 @@ def share_one_heap(library: object) -> bool:
     set_option: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
     if set_option is None or trim_of(library) is None:
         return False
-    return set_option(_M_ARENA_MAX, 1) == set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
+    return set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
 
 
 def trim_of(library: object) -> Callable[[int], int] | None:

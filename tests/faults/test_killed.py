@@ -21,7 +21,7 @@ from simulator.send import send_to_kafka
 from tests.support import drain
 
 EVENTS = 20_000
-SEEDS = int(os.environ.get("FUNNEL_TEST_SEEDS", "2"))
+SEEDS = int(os.environ.get("FUNNEL_TEST_SEEDS", "1"))
 """Each takes most of a minute, so only a few by default."""
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.settings import ClickHouseSettings
@@ -16,11 +17,9 @@ class Statement:
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        probe = connect(settings)
-        sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = %(comment)s"
-        while not probe.query(sql, {"comment": comment})[0][0]:
+        self._settings = settings
+        while not self.running:
             time.sleep(0.02)
-        probe.close()
 
     def _run(self) -> None:
         try:
@@ -39,7 +38,10 @@ class Statement:
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        """Whether the server is at it. Who sent it may hear of its end later."""
+        sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = %(comment)s"
+        with closing(connect(self._settings)) as probe:
+            return bool(probe.query(sql, {"comment": self._comment})[0][0])
 
     def wait(self) -> Exception | None:
         self._thread.join()
