@@ -7,21 +7,19 @@ import gc
 from collections.abc import Callable
 
 SECONDS = 60.0
-LARGE_BYTES = 1 << 15
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+LARGE_BYTES = 32 * 1024
+_M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""
 
 
-def share_one_heap(library: object) -> bool:
-    """Let the threads of this process share one heap, and keep pieces of `LARGE_BYTES` and more out of it; return whether that was possible.
+def keep_large_apart(library: object) -> bool:
+    """Let pieces of `LARGE_BYTES` and more come from the system and go back there; return whether that was possible: it is for glibc.
 
-    Otherwise each thread has a heap of its own, which takes in what grows (up to 32 MiB in one piece) and keeps the holes that it leaves: the
-    threads take turns anyway. It is for glibc and for a process that has hardly begun.
+    Of itself it takes that as a hint that such pieces come again, and keeps them in its heaps from then on, up to 32 MiB in one piece: columns that
+    grow and are forgotten leave holes there for as long as the worker runs.
     """
     set_option: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
-    if set_option is None or trim_of(library) is None:
-        return False
-    return set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
+    return set_option is not None and set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
 
 
 def trim_of(library: object) -> Callable[[int], int] | None:
@@ -32,11 +30,14 @@ def trim_of(library: object) -> Callable[[int], int] | None:
 async def give_back(seconds: float = SECONDS) -> None:
     """Give back what is free every so often, for ever. It takes some milliseconds, most of them of another thread.
 
-    Of cycles the younger ones are looked for: what has been there for long is not gone through each time.
+    Of cycles the younger ones are looked for: what has been there for long is not gone through each time. Large pieces are kept apart from the first
+    time on: until then a worker restores, which takes a tenth longer with that.
     """
-    trim = trim_of(ctypes.CDLL(None))
+    library = ctypes.CDLL(None)
+    trim = trim_of(library)
     while True:
         await asyncio.sleep(seconds)
+        keep_large_apart(library)
         gc.collect(1)
         if trim is not None:
             await asyncio.to_thread(trim, 0)

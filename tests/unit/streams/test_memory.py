@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from streams.memory import give_back, share_one_heap, trim_of
+from streams.memory import give_back, keep_large_apart, trim_of
 
 PIECES, BYTES = 4_000, 64 * 1024
 
@@ -19,7 +19,7 @@ PIECES, BYTES = 4_000, 64 * 1024
 LARGE = """
 import ctypes, sys
 from concurrent.futures import ThreadPoolExecutor
-from streams.memory import LARGE_BYTES, share_one_heap
+from streams.memory import LARGE_BYTES, keep_large_apart
 
 library = ctypes.CDLL(None)
 library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -28,28 +28,30 @@ class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
 
 library.mallinfo.restype = Info
-if "shared" in sys.argv:
-    assert share_one_heap(library)
+if "apart" in sys.argv:
+    assert keep_large_apart(library)
 with ThreadPoolExecutor(1) as thread:
     # glibc takes it as a hint that pieces of up to this size come again, and keeps them in the heap from then on.
-    thread.submit(lambda: library.free(library.malloc(16 * LARGE_BYTES))).result()
-    before = library.mallinfo().hblkhd
-    pieces = [thread.submit(library.malloc, 2 * LARGE_BYTES).result() for _ in range(5)]
-    print((library.mallinfo().hblkhd - before) // LARGE_BYTES)
+    thread.submit(lambda: library.free(library.malloc(512 * LARGE_BYTES))).result()
+    before = library.mallinfo().hblks
+    pieces = [thread.submit(library.malloc, LARGE_BYTES).result() for _ in range(200)]
+    print(library.mallinfo().hblks - before)
 """
 
 
 def test_a_library_without_it() -> None:
     assert trim_of(object()) is None
-    assert not share_one_heap(object())
+    assert not keep_large_apart(object())
 
 
 @pytest.mark.skipif(trim_of(ctypes.CDLL(None)) is None, reason=f"{sys.platform}: not glibc")
-@pytest.mark.parametrize(("how", "mib"), [("shared", 10), ("as it is", 0)])
-def test_large_pieces_are_kept_out_of_the_heap(how: str, mib: int) -> None:
+@pytest.mark.parametrize(("how", "apart"), [("apart", True), ("as it is", False)])
+def test_large_pieces_are_kept_apart(how: str, apart: bool) -> None:
     """Of themselves they would not: were it so, nothing need be done about it."""
     command = [sys.executable, "-c", LARGE, how]
-    assert int(subprocess.run(command, capture_output=True, check=True, text=True).stdout) == mib
+    found = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    # What the heap has room for goes there all the same.
+    assert found > 100 if apart else found == 0
 
 
 class Piece:
