@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.recovery [--events N]`` prints one JSON line. ``hot_rows``: rows of the journal within the hot window, all of them within
 six hours; ``seconds``: from the kill until what was sent right after it had landed, the broker's wait for the lost member included;
+``takeover_seconds``: of these, once partitions were assigned, until former statements had ended and everything was restored;
 ``restore_seconds`` and ``rows_per_second``: reading those rows and building the state; ``rows_read``: some are read more than once, and what
 was sent on is remembered twice; ``worker_peak_mib``: of the second worker.
 ``verified``: the newest of the old records, sent once more, all were duplicates to the second worker: the journal has no row more of them.
@@ -58,12 +59,13 @@ def recovery(bench: Bench, events: int) -> dict[str, Any]:
     second = stack.start_worker("second")
     seconds = _until_more(connection, received) - started
     wait_until_landed(values, connection)
-    restore = _metric(second, "funnel_worker_restore_seconds")
+    takeover, restore = (_metric(second, f"funnel_worker_{what}_seconds") for what in ("takeover", "restore"))
     read = _metric(second, "funnel_worker_restored_rows_total")
     return {
         "benchmark": "recovery",
         "hot_rows": rows,
         "seconds": round(seconds, 2),
+        "takeover_seconds": round(takeover, 2),
         "restore_seconds": round(restore, 2),
         "rows_per_second": round(rows / restore),
         "rows_read": round(read),

@@ -154,6 +154,7 @@ class WorkerMetrics:
     persons_apart: Gauge
     ids_forgotten_early: Gauge
     rebalances: Counter
+    takeover_seconds: Gauge
     restore_seconds: Gauge
     restored_rows: Counter
     partitions: Gauge
@@ -231,7 +232,13 @@ class WorkerMetrics:
                 "Ids forgotten within the deduplication window because of the bound: above 0, duplicates may be counted.",
             ),
             rebalances=counter("rebalances", "Assignments taken; each restores state."),
-            restore_seconds=gauge("restore_seconds", "How long the newest restore took."),
+            takeover_seconds=gauge(
+                "takeover_seconds",
+                "How long the newest assignment took to take over: until former statements had ended and what must be remembered was restored.",
+            ),
+            restore_seconds=gauge(
+                "restore_seconds", "How long the newest restore took, a part of the takeover."
+            ),
             restored_rows=counter(
                 "restored_rows", "Rows read from the journal to restore what must be remembered."
             ),

@@ -7,6 +7,7 @@ the fences, restore, and read on after them.
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -108,8 +109,9 @@ class Assignments:
         next_offset = {
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
-        read = self.metrics.restored_rows.inc
+        started, read = time.monotonic(), self.metrics.restored_rows.inc
         states = restore(self.history, self.settings, numbers, partitions, read, self.beside)
+        self.metrics.restore_seconds.set(time.monotonic() - started)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
         impressions = counts(self.settings.models, "impression")

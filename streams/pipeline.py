@@ -58,7 +58,7 @@ class Pipeline:
             started = time.monotonic()
             self._metrics.rebalances.inc()
             self._current = await loop.run_in_executor(self._processing, self._assignments.take, bounds)
-            self._metrics.restore_seconds.set(time.monotonic() - started)
+            self._metrics.takeover_seconds.set(time.monotonic() - started)
             self._metrics.partitions.set(len(self._current.processor.states))
             self.landed = {line: (offset, 0) for line, offset in self._current.lines.next_offset.items()}
         return dict(self._current.lines.next_offset)

@@ -140,9 +140,10 @@ def pipeline() -> Dashboard:
             ),
             over_time(
                 "Rebalances",
-                "Taken per second, and how long the newest restore took",
+                "Taken per second, and how long the newest takeover and its restore took",
                 "short",
                 Line(f"sum(rate({_WORKER}rebalances_total{_RATE}))", "rebalances"),
+                Line(f"max({_WORKER}takeover_seconds)", "takeover, seconds"),
                 Line(f"max({_WORKER}restore_seconds)", "restore, seconds"),
             ),
         ],
