@@ -13,8 +13,9 @@ SEED ?= 1
 ROUNDS ?= 5
 BROKER ?= embedded
 # More processes than cores: most tests wait for servers that start. The tests of one file share theirs.
+# Files in their order: of those with few tests, which xdist would begin last, each takes minutes, and one process would end long after the others.
 JOBS ?= 3
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # An environment of the caller's must not leak into ours, nor ours into what it is made with.
 export PATH := $(subst $(CURDIR)/$(VENV)/bin:,,$(PATH))
