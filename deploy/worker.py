@@ -64,8 +64,9 @@ async def _run(
     await asyncio.to_thread(warm_up, lookups)
     _collect_seldom()
     owner = Journal(restoring, settings.group)
-    assignments = Assignments(settings, owner, History(restoring), lookups, describe, metrics)
-    assignments.beside = History(beside)
+    assignments = Assignments(
+        settings, owner, History(restoring), History(beside), lookups, describe, metrics
+    )
     if ours:
         patience = patiently(RegistryError, "schemas", assignments.give_up, metrics)
         assignments.resolver = Resolver(SchemaRegistry(settings.registry), ours, patience)

@@ -1,6 +1,6 @@
 """Making items while those before them are used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TypeVar
@@ -9,15 +9,17 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def ahead(streams: Sequence[Iterator[Item]], most: int = 1) -> Iterator[Item]:
+def ahead(streams: Sequence[Generator[Item, None, None]], most: int = 1) -> Iterator[Item]:
     """Yield the items of ``streams`` as they come, those of one stream in their order.
 
-    Each has a thread that makes its next items meanwhile, ``most`` at most. What making one raises is raised here, in its place.
+    Each has a thread that makes its next items meanwhile, ``most`` at most. What making one raises is raised here, in its place. All streams
+    are closed in the end: one that stopped half-way would keep what it reads from.
     """
-    with ExitStack() as threads:
+    with ExitStack() as ending:
         makers = [ThreadPoolExecutor(1, thread_name_prefix="ahead") for _ in streams]
-        for maker in makers:
-            threads.callback(maker.shutdown, cancel_futures=True)
+        for maker, stream in zip(makers, streams, strict=True):
+            ending.callback(stream.close)
+            ending.callback(maker.shutdown, cancel_futures=True)
         coming: list[list[Future[object]]] = [
             [maker.submit(next, stream, _END) for _ in range(most)]
             for maker, stream in zip(makers, streams, strict=True)

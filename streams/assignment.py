@@ -73,11 +73,11 @@ class Assignments:
     settings: WorkerSettings
     journal: Journal
     history: History
+    beside: History
     lookups: Lookups
     describe: Callable[[], Cluster]
     metrics: WorkerMetrics
     give_up: threading.Event = field(default_factory=threading.Event)
-    beside: History | None = None
     resolver: Resolver | None = None
 
     def take(self, bounds: Mapping[Line, tuple[int, int]]) -> Assignment:
@@ -110,7 +110,7 @@ class Assignments:
             line: self._next(line, sources[line], fences.get(sources[line]), bounds[line]) for line in sources
         }
         started, read = time.monotonic(), self.metrics.restored_rows.inc
-        states = restore(self.history, self.settings, numbers, partitions, read, self.beside)
+        states = restore(self.history, self.beside, self.settings, numbers, partitions, read)
         self.metrics.restore_seconds.set(time.monotonic() - started)
         log.info("owner of partitions %s of %s", numbers, ", ".join(TOPICS))
         patience = patiently(Unavailable, "cold", self.give_up, self.metrics)
@@ -136,9 +136,7 @@ class Assignments:
         numbers = sorted(former.states)
         patience = patiently(Unavailable, "restore", assignment.abandoned, self.metrics)
         try:
-            states = patience(
-                restore, self.history, self.settings, numbers, former.partitions, beside=self.beside
-            )
+            states = patience(restore, self.history, self.beside, self.settings, numbers, former.partitions)
         except RetryError as gone:
             raise OwnershipLost("abandoned while restoring") from gone
         assignment.processor = replace(former, states=states, refused=refused)

@@ -35,9 +35,10 @@ async def give_back(seconds: float = SECONDS) -> None:
     """
     library = ctypes.CDLL(None)
     trim = trim_of(library)
+    await asyncio.sleep(seconds)
+    keep_large_apart(library)
     while True:
-        await asyncio.sleep(seconds)
-        keep_large_apart(library)
         gc.collect(1)
         if trim is not None:
             await asyncio.to_thread(trim, 0)
+        await asyncio.sleep(seconds)

@@ -4,10 +4,9 @@ Chosen by route and not by source, so that it also works when partitions were ad
 """
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from typing import NamedTuple
 
 import polars as pl
@@ -42,16 +41,16 @@ class Places(NamedTuple):
 
 def restore(
     history: History,
+    beside: History,
     settings: WorkerSettings,
     numbers: Sequence[int],
     partitions: int,
     read: Callable[[int], None] = lambda rows: None,
-    beside: History | None = None,
 ) -> dict[int, PartitionState]:
     """Return the state of each partition number: everything journaled within the hot window before its newest record.
 
     Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
-    ``read`` is told how many rows were read, piece by piece. ``beside``: the same journal by another connection, read at the same time.
+    ``beside``: the same journal by another connection, read at the same time. ``read`` is told how many rows were read, piece by piece.
     """
     interned = Interned()
     states = {number: empty_partition(settings, interned) for number in numbers}
@@ -68,12 +67,10 @@ def restore(
     places = Places(newest, floors, partitions)
     _reserve(states, history, settings, places)
     last: list[Callable[[], None]] = []
-    touches = _touches(states, beside or history, settings, places)
+    touches = _touches(states, beside, settings, places)
     others = _others(states, history, settings, places, last)
-    # A connection serves one query at a time.
-    streams = [touches, others] if beside else [chain(others, touches)]
     with _nothing_collected():
-        for rows, put in ahead(streams, PIECES_AHEAD):
+        for rows, put in ahead([touches, others], PIECES_AHEAD):
             put()
             read(rows)
         for put in last:
@@ -111,7 +108,7 @@ Piece = tuple[int, Callable[[], None]]
 
 def _touches(
     states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     _, floors, partitions = places
     interned = states[min(states)].interned
     impressions = counts(settings.models, "impression")
@@ -125,7 +122,7 @@ def _others(
     settings: WorkerSettings,
     places: Places,
     last: list[Callable[[], None]],
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """Requests come to ``last``: they need the touches that they name, and who belongs to whom."""
     newest, floors, partitions = places
     for topic in IDENTIFIED_TOPICS:

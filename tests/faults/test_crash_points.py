@@ -91,8 +91,9 @@ class Worker:
         self.metrics = WorkerMetrics.create(CollectorRegistry())
         connection: Any = ConnectionModel(world.server, self.fates)
         self.journal = JournalModel(connection, "group")
+        history = HistoryModel(world.server)
         self.assignments: Any = Assignments(
-            SETTINGS, self.journal, HistoryModel(world.server), LOOKUPS, lambda: WHOLE, self.metrics
+            SETTINGS, self.journal, history, history, LOOKUPS, lambda: WHOLE, self.metrics
         )
         hops: Any = HopModel(world.log, self.fates)
         self.flusher = Flusher(self.journal, hops, self.metrics, lambda: NOW)

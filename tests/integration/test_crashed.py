@@ -81,7 +81,7 @@ class Kafka:
 class World:
     """The log, the journal, and one worker at a time."""
 
-    def __init__(self, connection: Connection, seed: int, events: int) -> None:
+    def __init__(self, connection: Connection, beside: Connection, seed: int, events: int) -> None:
         self.chance = random.Random(seed)
         self.kafka = Kafka(seed, events)
         self.journal = Journal(connection, "group")
@@ -90,6 +90,7 @@ class World:
             WorkerSettings(bootstrap=""),
             self.journal,
             History(connection),
+            History(beside),
             Lookups.open("", ""),
             lambda: WHOLE,
             metrics,
@@ -169,11 +170,8 @@ class World:
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_every_number_agrees(emptied: Connection, seed: int) -> None:
-    """Every other seed restores by two connections, as a worker does."""
-    world = World(emptied, seed, EVENTS)
-    with closing(connect(emptied.settings)) as another:
-        if seed % 2:
-            world.assignments.beside = History(another)
+    with closing(connect(emptied.settings)) as beside:
+        world = World(emptied, beside, seed, EVENTS)
         world.live(LIVES)
     assert world.rewound
     spans = {line: Span(0, len(records), records) for line, records in world.kafka.records.items()}
