@@ -7,6 +7,7 @@ flush 2   ·······················   was processed beside 
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from simulator.log import Log, Span
 from simulator.mess import Mess
 from simulator.oracle.reject import Reject, event_id_of
 from simulator.verify import verify
-from sinks.clickhouse.client import Connection
+from sinks.clickhouse.client import Connection, connect
 from sinks.clickhouse.errors import Refused
 from sinks.clickhouse.grains import ROLLUPS
 from sinks.clickhouse.rollup import derive
@@ -40,6 +41,13 @@ def strict(emptied: Connection) -> Iterator[Connection]:
     emptied.execute("ALTER TABLE journal DROP CONSTRAINT blessed")
 
 
+@pytest.fixture
+def beside(emptied: Connection) -> Iterator[Connection]:
+    """A worker's second connection."""
+    with closing(connect(emptied.settings)) as connection:
+        yield connection
+
+
 @pytest.fixture(autouse=True)
 def oracle_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the oracle reject what breaks the constraint."""
@@ -55,9 +63,9 @@ def oracle_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oracle, "read", read)
 
 
-def world_of(connection: Connection, every: int, events: int = 240) -> World:
+def world_of(connection: Connection, beside: Connection, every: int, events: int = 240) -> World:
     """A world in whose log one event of ``every`` is bad, if it is a touch."""
-    world = World(connection, 1, 0)
+    world = World(connection, beside, 1, 0)
     items = list(generate(5, events, NOW, Mess()))
     copies = Counter(item.record.get("event_id") for item in items)
     for place, item in enumerate(items):
@@ -119,8 +127,8 @@ def refused(connection: Connection) -> int:
     return int(connection.query("SELECT count() FROM rejects WHERE reason = 'refused'")[0][0])
 
 
-def test_bad_rows_become_rejects(strict: Connection) -> None:
-    world = world_of(strict, every=40)
+def test_bad_rows_become_rejects(strict: Connection, beside: Connection) -> None:
+    world = world_of(strict, beside, every=40)
     asyncio.run(feed(world, pipeline_of(world)))
     assert refused(strict) > 1
     assert strict.query("SELECT DISTINCT detail FROM rejects WHERE reason = 'refused'") == [
@@ -129,9 +137,11 @@ def test_bad_rows_become_rejects(strict: Connection) -> None:
     assert_exact(world, strict)
 
 
-def test_a_crash_after_the_search(strict: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_after_the_search(
+    strict: Connection, beside: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing has landed by then; the next worker finds the same rows again."""
-    world = world_of(strict, every=40)
+    world = world_of(strict, beside, every=40)
 
     def crash(*arguments: Any) -> Any:
         raise RuntimeError("gone")
@@ -146,9 +156,11 @@ def test_a_crash_after_the_search(strict: Connection, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("check", ["kind != 'flush'", "kind != 'reject' AND campaign != 'cursed'"])
-def test_what_no_record_is_to_blame_for_is_raised(emptied: Connection, check: str) -> None:
+def test_what_no_record_is_to_blame_for_is_raised(
+    emptied: Connection, beside: Connection, check: str
+) -> None:
     """Flush rows are refused, too; or the rejects are: the worker stops, as with any other refusal."""
-    world = world_of(emptied, every=20, events=200)
+    world = world_of(emptied, beside, every=20, events=200)
     emptied.execute(f"ALTER TABLE journal ADD CONSTRAINT blessed CHECK {check}")
     try:
         with pytest.raises(Refused, match="blessed"):
