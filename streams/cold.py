@@ -148,18 +148,34 @@ def put_requests(
 
     Their touches have been put back before: they lead to the visitors whose later touches concern the requests.
     """
+    watch_requests(states, take_requests_back(states, requests, credits_in_force))
+
+
+Taken = dict[int, list[RequestKey]]
+"""Keys of requests by partition number."""
+
+
+def take_requests_back(
+    states: Mapping[int, PartitionState], requests: pl.DataFrame, credits_in_force: pl.DataFrame
+) -> Taken:
+    """Do what `put_requests` does without touches, and return what `watch_requests` does the rest for."""
     fresh: dict[tuple[int, RequestKey], None] = {}
-    keys: dict[int, list[RequestKey]] = {}
+    taken: Taken = {}
     for (number, _, key, request), former in zip(requests_of(requests), _former(requests), strict=True):
         request.former = former
-        keys.setdefault(number, []).append(key)
+        taken.setdefault(number, []).append(key)
         held = states[number].requests
         if (key not in held.by_key or (number, key) in fresh) and held.take(key, request):
             fresh[number, key] = None
     _put_credits(states, credits_in_force, list(fresh))
-    for number, ours in keys.items():
+    return taken
+
+
+def watch_requests(states: Mapping[int, PartitionState], taken: Taken) -> None:
+    """Find the visitors of requests by the touches and links that are there by now."""
+    for number, keys in taken.items():
         state = states[number]
-        unresolved = watch_visitors(state, [key for key in ours if key in state.requests.by_key])
+        unresolved = watch_visitors(state, [key for key in keys if key in state.requests.by_key])
         if state.cold_floor is not None:
             state.unresolved |= unresolved
 

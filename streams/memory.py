@@ -4,11 +4,16 @@ flushes leave free between what stays would else grow for days."""
 import asyncio
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 SECONDS = 60.0
 LARGE_BYTES = 32 * 1024
-_M_MMAP_THRESHOLD = -3
+_LARGEST_BYTES = 32 * 2**20
+"""More than this glibc does not let be asked for."""
+_FREE_BYTES = 2**30
+_USUAL_FREE_BYTES = 128 * 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 
 
@@ -18,8 +23,29 @@ def keep_large_apart(library: object) -> bool:
     Of itself it takes that as a hint that such pieces come again, and keeps them in its heaps from then on, up to 32 MiB in one piece: columns that
     grow and are forgotten leave holes there for as long as the worker runs.
     """
+    return _set(library, _M_MMAP_THRESHOLD, LARGE_BYTES) and _set(
+        library, _M_TRIM_THRESHOLD, _USUAL_FREE_BYTES
+    )
+
+
+@contextmanager
+def large_together() -> Iterator[None]:
+    """Let pieces of up to 32 MiB come from the heaps meanwhile, and stay there when they are free: of what is read block by block each has the size
+    of the one before, and what comes from the system anew is filled with zeros, page by page. At the end all that is free is given back."""
+    library = ctypes.CDLL(None)
+    _set(library, _M_MMAP_THRESHOLD, _LARGEST_BYTES)
+    _set(library, _M_TRIM_THRESHOLD, _FREE_BYTES)
+    try:
+        yield
+    finally:
+        keep_large_apart(library)
+        if trim := trim_of(library):
+            trim(0)
+
+
+def _set(library: object, option: int, value: int) -> bool:
     set_option: Callable[[int, int], int] | None = getattr(library, "mallopt", None)
-    return set_option is not None and set_option(_M_MMAP_THRESHOLD, LARGE_BYTES) == 1
+    return set_option is not None and set_option(option, value) == 1
 
 
 def trim_of(library: object) -> Callable[[int], int] | None:
@@ -30,12 +56,11 @@ def trim_of(library: object) -> Callable[[int], int] | None:
 async def give_back(seconds: float = SECONDS) -> None:
     """Give back what is free every so often, for ever. It takes some milliseconds, most of them of another thread.
 
-    Of cycles the younger ones are looked for: what has been there for long is not gone through each time. Large pieces are kept apart from the first
-    time on: until then a worker restores, which takes a tenth longer with that.
+    Of cycles the younger ones are looked for: what has been there for long is not gone through each time. Large pieces are kept apart from now on,
+    but while something is restored (`large_together`).
     """
     library = ctypes.CDLL(None)
     trim = trim_of(library)
-    await asyncio.sleep(seconds)
     keep_large_apart(library)
     while True:
         gc.collect(1)

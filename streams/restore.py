@@ -15,8 +15,9 @@ from schemas.attribution import counts
 from schemas.topics import IDENTIFIED_TOPICS, KIND_OF_TOPIC
 from sinks.clickhouse.history import History
 from streams.ahead import ahead
-from streams.cold import put_requests, put_touches
+from streams.cold import put_touches, take_requests_back, watch_requests
 from streams.linking import put_aliases, restore_links
+from streams.memory import large_together
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.interned import Interned
@@ -67,10 +68,10 @@ def restore(
     places = Places(newest, floors, partitions)
     _reserve(states, history, settings, places)
     last: list[Callable[[], None]] = []
-    touches = _touches(states, beside, settings, places)
+    journeys = _journeys(states, beside, settings, places)
     others = _others(states, history, settings, places, last)
-    with _nothing_collected():
-        for rows, put in ahead([touches, others], PIECES_AHEAD):
+    with large_together(), _nothing_collected():
+        for rows, put in ahead([others, journeys], PIECES_AHEAD):
             put()
             read(rows)
         for put in last:
@@ -106,7 +107,7 @@ Piece = tuple[int, Callable[[], None]]
 """Rows that were read, and what puts them into the states."""
 
 
-def _touches(
+def _journeys(
     states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
 ) -> Generator[Piece, None, None]:
     _, floors, partitions = places
@@ -114,6 +115,10 @@ def _touches(
     impressions = counts(settings.models, "impression")
     for touches in history.touches(floors, partitions, impressions, remembered(interned)):
         yield touches.height, partial(put_touches, states, touches)
+    links = history.links(list(states), partitions)
+    yield links.height, partial(restore_links, states, links)
+    for aliases in history.aliases(floors, partitions):
+        yield aliases.height, partial(put_aliases, states, aliases)
 
 
 def _others(
@@ -123,19 +128,19 @@ def _others(
     places: Places,
     last: list[Callable[[], None]],
 ) -> Generator[Piece, None, None]:
-    """Requests come to ``last``: they need the touches that they name, and who belongs to whom."""
+    """Requests come first: they take longest, and little of it once the touches that they name are there (``last``), and who belongs to whom."""
     newest, floors, partitions = places
+    requests, in_force = history.requests(floors, partitions)
+
+    def take_back() -> None:
+        taken = take_requests_back(states, requests, in_force)
+        last.append(partial(watch_requests, states, taken))
+
+    yield requests.height + in_force.height, take_back
     for topic in IDENTIFIED_TOPICS:
         if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
             for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
                 yield ids.height, partial(_put_ids, states, topic, ids)
-    links = history.links(list(states), partitions)
-    yield links.height, partial(restore_links, states, links)
-    for aliases in history.aliases(floors, partitions):
-        yield aliases.height, partial(put_aliases, states, aliases)
-    requests, in_force = history.requests(floors, partitions)
-    put = partial(put_requests, states, requests, in_force)
-    yield requests.height + in_force.height, partial(last.append, put)
 
 
 def _hot(states: dict[int, PartitionState], newest: Newest, settings: WorkerSettings) -> dict[int, int]:

@@ -1,4 +1,7 @@
-"""64-bit hashes of strings and ids, for tables in memory."""
+"""64-bit hashes of strings and ids, for tables in memory.
+
+Those of strings are XXH64, which ClickHouse has too: what is restored comes as hashes already (`sinks.clickhouse.history`).
+"""
 
 import numba
 import numpy as np
@@ -7,7 +10,90 @@ import polars as pl
 
 from streams.steps.columns import string_bytes
 
+U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
+
+_P1 = np.uint64(0x9E3779B185EBCA87)
+_P2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_P3 = np.uint64(0x165667B19E3779F9)
+_P4 = np.uint64(0x85EBCA77C2B2AE63)
+_P5 = np.uint64(0x27D4EB2F165667C5)
+_ONE, _FOUR, _EIGHT, _STRIPE = np.uint64(1), np.uint64(4), np.uint64(8), np.uint64(32)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _turned(h: np.uint64, bits: int) -> np.uint64:
+    return (h << np.uint64(bits)) | (h >> np.uint64(64 - bits))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mixed(h: np.uint64, word: np.uint64) -> np.uint64:
+    return _turned(h + word * _P2, 31) * _P1
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _word(data: U8, at: np.uint64) -> np.uint64:
+    """Eight bytes, the lowest first. Written out, it is one load."""
+    return (
+        np.uint64(data[at])
+        | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(data[at + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(data[at + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(data[at + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(data[at + np.uint64(7)]) << np.uint64(56)
+    )
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _half_word(data: U8, at: np.uint64) -> np.uint64:
+    return (
+        np.uint64(data[at])
+        | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _xxh64(data: U8, at: np.uint64, end: np.uint64) -> np.uint64:
+    """XXH64 with seed 0 of ``data[at:end]`` (Yann Collet, xxHash fast digest algorithm, specification 0.1.1)."""
+    length = end - at
+    if length >= _STRIPE:
+        one, two, three, four = _P1 + _P2, _P2, np.uint64(0), np.uint64(0) - _P1
+        while at + _STRIPE <= end:
+            one = _mixed(one, _word(data, at))
+            two = _mixed(two, _word(data, at + np.uint64(8)))
+            three = _mixed(three, _word(data, at + np.uint64(16)))
+            four = _mixed(four, _word(data, at + np.uint64(24)))
+            at += _STRIPE
+        h = _turned(one, 1) + _turned(two, 7) + _turned(three, 12) + _turned(four, 18)
+        for lane in (one, two, three, four):
+            h = (h ^ _mixed(np.uint64(0), lane)) * _P1 + _P4
+    else:
+        h = _P5
+    h += length
+    while at + _EIGHT <= end:
+        h = _turned(h ^ _mixed(np.uint64(0), _word(data, at)), 27) * _P1 + _P4
+        at += _EIGHT
+    if at + _FOUR <= end:
+        h = _turned(h ^ (_half_word(data, at) * _P1), 23) * _P2 + _P3
+        at += _FOUR
+    while at < end:
+        h = _turned(h ^ (np.uint64(data[at]) * _P5), 11) * _P1
+        at += _ONE
+    h = (h ^ (h >> np.uint64(33))) * _P2
+    h = (h ^ (h >> np.uint64(29))) * _P3
+    return h ^ (h >> np.uint64(32))
+
+
+@numba.njit(cache=True, nogil=True)
+def _hash_strings(offsets: npt.NDArray[np.int64], data: U8, out: U64) -> None:
+    for row in range(len(out)):
+        start, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        out[row] = max(_xxh64(data, start, end), _ONE) if end > start else np.uint64(0)
+
 
 _M1 = np.uint64(0xFF51AFD7ED558CCD)
 _M2 = np.uint64(0xC4CEB9FE1A85EC53)
@@ -26,24 +112,6 @@ def finalised(h: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash_strings(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8], out: U64) -> None:
-    for row in range(len(out)):
-        start, end = offsets[row], offsets[row + 1]
-        h = _SEED ^ np.uint64(end - start)
-        word = np.uint64(0)
-        filled = 0
-        for place in range(start, end):
-            word |= np.uint64(data[place]) << np.uint64(8 * filled)
-            filled += 1
-            if filled == 8:
-                h = finalised(h ^ word)
-                word = np.uint64(0)
-                filled = 0
-        h = finalised(h ^ word ^ _M1)
-        out[row] = h if h != 0 and end > start else np.uint64(end > start)
-
-
-@numba.njit(cache=True, nogil=True)
 def _combine(high: U64, low: U64, out: U64) -> None:
     for row in range(len(out)):
         h = finalised(finalised(high[row] ^ _SEED) ^ low[row])
@@ -57,7 +125,7 @@ def string_hashes(column: pl.Series) -> U64:
     return text_hashes(*string_bytes(column.fill_null("")))
 
 
-def text_hashes(offsets: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> U64:
+def text_hashes(offsets: npt.NDArray[np.int64], data: U8) -> U64:
     """Return what `string_hashes` does, of texts given as offsets (one more than texts) and their bytes."""
     out = np.empty(len(offsets) - 1, dtype=np.uint64)
     _hash_strings(offsets, data, out)

@@ -15,7 +15,7 @@ import polars as pl
 from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
 from streams.state.columns import grown
-from streams.state.hashing import string_hashes, text_hashes
+from streams.state.hashing import string_hashes
 from streams.state.interned import Interned
 from streams.steps.columns import string_bytes
 from streams.steps.models import Journeys
@@ -101,8 +101,7 @@ def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
 def remembered(interned: Interned) -> Mapping[str, Callable[[I64, U8], npt.NDArray[Any]]]:
     """Return what makes of a touch's texts, given as offsets and bytes, what is remembered of them, by column: a string for each takes ten times as
     long. Nobody else may number texts meanwhile."""
-    hashed = dict.fromkeys(("visitor_id", "click_id", "lead_id", "origin"), text_hashes)
-    return {**hashed, "route": text_codes, "kind": _kinds, **dict.fromkeys(DIMENSIONS, interned.of_bytes)}
+    return {"route": text_codes, "kind": _kinds, **dict.fromkeys(DIMENSIONS, interned.of_bytes)}
 
 
 def _kinds(offsets: I64, data: U8) -> npt.NDArray[np.int8]:

@@ -372,7 +372,8 @@ def _among(column: str, texts: Sequence[str]) -> pl.Expr:
 
 def _names(columns: str) -> list[str]:
     """The frame's names of an SQL list of columns."""
-    plain = [text.rpartition(" AS ")[2].strip() for text in columns.split(", ")]
+    without_calls = re.sub(r"\([^()]*(\([^()]*\)[^()]*)*\)", "", columns)
+    plain = [text.rpartition(" AS ")[2].strip() for text in without_calls.split(", ")]
     return list(dict.fromkeys(half for name in plain for half in _HALVES.get(name, (name,))))
 
 

@@ -19,7 +19,8 @@ PIECES, BYTES = 4_000, 64 * 1024
 LARGE = """
 import ctypes, sys
 from concurrent.futures import ThreadPoolExecutor
-from streams.memory import LARGE_BYTES, keep_large_apart
+from contextlib import nullcontext
+from streams.memory import LARGE_BYTES, keep_large_apart, large_together
 
 library = ctypes.CDLL(None)
 library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -30,7 +31,10 @@ class Info(ctypes.Structure):
 library.mallinfo.restype = Info
 if "apart" in sys.argv:
     assert keep_large_apart(library)
-with ThreadPoolExecutor(1) as thread:
+if "afterwards" in sys.argv:
+    with large_together():
+        pass
+with ThreadPoolExecutor(1) as thread, large_together() if "meanwhile" in sys.argv else nullcontext():
     # glibc takes it as a hint that pieces of up to this size come again, and keeps them in the heap from then on.
     thread.submit(lambda: library.free(library.malloc(512 * LARGE_BYTES))).result()
     before = library.mallinfo().hblks
@@ -45,10 +49,13 @@ def test_a_library_without_it() -> None:
 
 
 @pytest.mark.skipif(trim_of(ctypes.CDLL(None)) is None, reason=f"{sys.platform}: not glibc")
-@pytest.mark.parametrize(("how", "apart"), [("apart", True), ("as it is", False)])
+@pytest.mark.parametrize(
+    ("how", "apart"),
+    [("apart", True), ("as it is", False), ("apart meanwhile", False), ("apart afterwards", True)],
+)
 def test_large_pieces_are_kept_apart(how: str, apart: bool) -> None:
     """Of themselves they would not: were it so, nothing need be done about it."""
-    command = [sys.executable, "-c", LARGE, how]
+    command = [sys.executable, "-c", LARGE, *how.split()]
     found = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     # What the heap has room for goes there all the same.
     assert found > 100 if apart else found == 0
