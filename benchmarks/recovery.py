@@ -111,7 +111,7 @@ def _until_more(connection: Connection, received: int) -> float:
     while (now := time.monotonic()) < deadline:
         if _ledger(connection)[0] > received:
             return now
-        time.sleep(0.1)
+        time.sleep(0.25)
     raise TimeoutError(f"nothing landed within {PATIENCE_SECONDS:.0f} s")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,12 @@ I32 = npt.NDArray[np.int32]
 
 @dataclass(slots=True)
 class Interned:
-    """Strings by small numbers; the empty one is 0."""
+    """Strings by small numbers; the empty one is 0. Several threads may number."""
 
     texts: list[str] = field(default_factory=lambda: [""])
     numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
     _series: pl.Series = field(default_factory=lambda: pl.Series([""]))
+    _numbering: Lock = field(default_factory=Lock)
 
     def codes(self, column: pl.Series) -> I32:
         """Return one number per string; new strings get new numbers. What is numbers already stays."""
@@ -49,6 +51,10 @@ class Interned:
     def _number(self, text: str) -> int:
         number = self.numbers.get(text)
         if number is None:
-            number = self.numbers[text] = len(self.texts)
-            self.texts.append(text)
+            with self._numbering:
+                number = self.numbers.get(text)
+                if number is None:
+                    number = len(self.texts)
+                    self.texts.append(text)
+                    self.numbers[text] = number
         return number

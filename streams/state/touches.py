@@ -100,7 +100,7 @@ def _origins(frame: pl.DataFrame, visitors: U64) -> U64:
 
 def remembered(interned: Interned) -> Mapping[str, Callable[[I64, U8], npt.NDArray[Any]]]:
     """Return what makes of a touch's texts, given as offsets and bytes, what is remembered of them, by column: a string for each takes ten times as
-    long. Nobody else may number texts meanwhile."""
+    long."""
     return {"route": text_codes, "kind": _kinds, **dict.fromkeys(DIMENSIONS, interned.of_bytes)}
 
 

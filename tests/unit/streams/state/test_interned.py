@@ -1,5 +1,8 @@
 """Strings by small numbers."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import polars as pl
 
 from streams.state.interned import Interned
@@ -28,3 +31,20 @@ def test_numbers_stay() -> None:
 
 def test_of_nothing() -> None:
     assert Interned().codes(pl.Series([], dtype=pl.String)).tolist() == []
+
+
+class Slow(list[str]):
+    """A list whose length is told so late that it may be another one by then."""
+
+    def __len__(self) -> int:
+        length = super().__len__()
+        time.sleep(0.05)
+        return length
+
+
+def test_two_threads_number_at_the_same_time() -> None:
+    interned = Interned(texts=Slow([""]))
+    with ThreadPoolExecutor(2) as threads:
+        numbers = list(threads.map(interned.of, (["a", "b"], ["c", "b"])))
+    assert sorted({*numbers[0].tolist(), *numbers[1].tolist()}) == [1, 2, 3]
+    assert numbers[0][1] == numbers[1][1] == interned.texts.index("b")
