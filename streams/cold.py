@@ -127,8 +127,7 @@ def put_touches(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> No
         interned = states[number].interned
         if id(interned) not in numbered:
             numbered[id(interned)] = {name: interned.codes(frame[name]) for name in DIMENSIONS}
-        both = columns | numbered[id(interned)]
-        states[number].touches.put({name: values[rows] for name, values in both.items()})
+        states[number].touches.put(columns | numbered[id(interned)], rows)
 
 
 def put_transactions(states: Mapping[int, PartitionState], frame: pl.DataFrame) -> None:

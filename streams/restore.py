@@ -17,7 +17,7 @@ from sinks.clickhouse.history import History
 from streams.ahead import ahead
 from streams.cold import put_touches, take_requests_back, watch_requests
 from streams.linking import put_aliases, restore_links
-from streams.memory import large_together
+from streams.memory import large_together, populated
 from streams.settings import WorkerSettings
 from streams.state.hashing import id_hashes
 from streams.state.interned import Interned
@@ -70,7 +70,9 @@ def restore(
     last: list[Callable[[], None]] = []
     journeys = _journeys(states, beside, settings, places)
     others = _others(states, history, settings, places, last)
-    with large_together(), _nothing_collected():
+    ids = [array for state in states.values() for one in state.ids.values() for array in one.arrays]
+    columns = [array for state in states.values() for array in state.touches.arrays]
+    with large_together(), populated(ids + columns), _nothing_collected():
         for rows, put in ahead([others, journeys], PIECES_AHEAD):
             put()
             read(rows)

@@ -1,9 +1,11 @@
 """The ids a partition of a topic has seen, for deduplication: an open-addressing table of 64-bit hashes.
 
-24 bytes an entry, at most half full: 48 to 96 bytes per remembered id.
+24 bytes an entry, at most half full: 48 to 96 bytes per remembered id. Of an entry its hash, record time and content are neighbours: each is looked
+for somewhere else in the table, and there at most two lines of the cache are fetched.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,31 +21,28 @@ _NEVER = np.iinfo(np.int64).min
 
 @numba.njit(cache=True, nogil=True)
 def _insert(
-    keys: U64,
-    times: I64,
-    contents: U64,
-    window: int,
-    key: U64,
-    time: I64,
-    content: U64,
-    verdict: npt.NDArray[np.int8],
+    entries: U64, window: int, key: U64, time: I64, content: U64, verdict: npt.NDArray[np.int8]
 ) -> int:
     """Look up and insert row by row, in order; return how many new entries were made."""
-    mask = np.uint64(len(keys) - 1)
+    mask = np.uint64(len(entries) - 1)
     made = 0
     for row in range(len(key)):
         slot = key[row] & mask
-        while keys[slot] != 0 and keys[slot] != key[row]:
+        while entries[slot, 0] != 0 and entries[slot, 0] != key[row]:
             slot = (slot + np.uint64(1)) & mask
-        if keys[slot] != 0 and time[row] - times[slot] <= window:
-            verdict[row] = 1 if contents[slot] == content[row] else 2
+        if entries[slot, 0] != 0 and time[row] - np.int64(entries[slot, 1]) <= window:
+            verdict[row] = 1 if entries[slot, 2] == content[row] else 2
             continue
-        made += keys[slot] == 0
-        keys[slot] = key[row]
-        times[slot] = time[row]
-        contents[slot] = content[row]
+        made += entries[slot, 0] == 0
+        entries[slot, 0] = key[row]
+        entries[slot, 1] = np.uint64(time[row])
+        entries[slot, 2] = content[row]
         verdict[row] = 0
     return made
+
+
+def _empty(slots: int) -> U64:
+    return np.zeros((slots, 3), dtype=np.uint64)
 
 
 @dataclass(slots=True)
@@ -61,18 +60,14 @@ class SeenIds:
     count: int = 0
     newest: int = _NEVER
     forgotten_early: int = 0
-    _keys: U64 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.uint64))
-    _times: I64 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.int64))
-    _contents: U64 = field(default_factory=lambda: np.zeros(_SMALLEST, dtype=np.uint64))
+    _entries: U64 = field(default_factory=lambda: _empty(_SMALLEST))
 
     def check(self, key: U64, time: I64, content: U64) -> npt.NDArray[np.int8]:
         """Return NEW, DUPLICATE or CONFLICT per row, in order, and remember the new ones. ``key`` is never 0."""
         verdict = np.zeros(len(key), dtype=np.int8)
         if len(key):
             self._make_room(len(key))
-            self.count += int(
-                _insert(self._keys, self._times, self._contents, self.window, key, time, content, verdict)
-            )
+            self.count += int(_insert(self._entries, self.window, key, time, content, verdict))
             self.newest = max(self.newest, int(time.max()))
         return verdict
 
@@ -81,35 +76,27 @@ class SeenIds:
         self._make_room(min(count, self.max_ids) - self.count)
 
     @property
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """What it is held in, for now."""
+        return [self._entries]
+
+    @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self._keys.nbytes + self._times.nbytes + self._contents.nbytes
+        return self._entries.nbytes
 
     def _make_room(self, more: int) -> None:
-        if 2 * (self.count + more) <= len(self._keys):
+        if 2 * (self.count + more) <= len(self._entries):
             return
-        used = self._keys != 0
-        keys, times, contents = self._keys[used], self._times[used], self._contents[used]
-        keep = self._kept(times, more)
-        keys, times, contents = keys[keep], times[keep], contents[keep]
+        used = self._entries[self._entries[:, 0] != 0]
+        used = used[self._kept(used[:, 1].view(np.int64), more)]
         size = _SMALLEST
-        while size < 3 * (len(keys) + more):
+        while size < 3 * (len(used) + more):
             size *= 2
-        self._keys = np.zeros(size, dtype=np.uint64)
-        self._times = np.zeros(size, dtype=np.int64)
-        self._contents = np.zeros(size, dtype=np.uint64)
-        self.count = int(
-            _insert(
-                self._keys,
-                self._times,
-                self._contents,
-                0,
-                keys,
-                times,
-                contents,
-                np.zeros(len(keys), dtype=np.int8),
-            )
-        )
+        self._entries = _empty(size)
+        key, time, content = (np.ascontiguousarray(used[:, place]) for place in range(3))
+        verdict = np.zeros(len(used), dtype=np.int8)
+        self.count = int(_insert(self._entries, 0, key, time.view(np.int64), content, verdict))
 
     def _kept(self, times: I64, more: int) -> npt.NDArray[np.bool_]:
         if not len(times):

@@ -162,16 +162,20 @@ class Touches:
         leading = (name for name in ("visitor", "click", "lead") if name == "visitor" or columns[name].any())
         return {name: columns[name] for name in leading}
 
-    def put(self, columns: dict[str, npt.NDArray[Any]]) -> None:
-        """Add touches by what `touch_columns` makes of them, and the numbers of their dimensions."""
-        end = self.rows + len(columns["visitor"])
+    def put(self, columns: dict[str, npt.NDArray[Any]], rows: I64 | None = None) -> None:
+        """Add touches by what `touch_columns` makes of them, and the numbers of their dimensions; of all or of ``rows``."""
+        end = self.rows + len(columns["visitor"] if rows is None else rows)
         for name, values in columns.items():
             column = self._columns[name]
             if end > len(column):
                 column = self._columns[name] = grown(column, end)
-            column[self.rows : end] = values
+            if rows is None:
+                column[self.rows : end] = values
+            else:
+                # By "raise" NumPy would write elsewhere first.
+                values.astype(column.dtype, copy=False).take(rows, out=column[self.rows : end], mode="clip")
         for chains, name in ((self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")):
-            chains.add(np.ascontiguousarray(columns[name]))
+            chains.add(self._columns[name][self.rows : end])
         self.rows = end
 
     def reserve(self, rows: int) -> None:
@@ -277,6 +281,11 @@ class Touches:
             self._visitors, self._clicks, self._leads = Chains(), Chains(), Chains()
             self.put(kept)
         self._settled = self.rows
+
+    @property
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """What their columns are held in, for now."""
+        return list(self._columns.values())
 
     @property
     def nbytes(self) -> int:
