@@ -58,14 +58,15 @@ async def _run(
     describe = partial(describe_cluster, settings.bootstrap, TOPICS)
     await asyncio.to_thread(describe)
     ours = await asyncio.to_thread(registered, settings.registry, TOPICS) if settings.registry.url else {}
-    connections = [connect(clickhouse) for _ in range(5)]
-    restoring, beside, inserting, *deriving = connections
+    connections = [connect(clickhouse) for _ in range(6)]
+    restoring, inserting, *others = connections
+    deriving, beside = others[:2], others[2:]
     lookups = Lookups.open(settings.geo_country_mmdb, settings.geo_asn_mmdb)
     await asyncio.to_thread(warm_up, lookups)
     _collect_seldom()
     owner = Journal(restoring, settings.group)
     assignments = Assignments(
-        settings, owner, History(restoring), History(beside), lookups, describe, metrics
+        settings, owner, History(restoring), [History(one) for one in beside], lookups, describe, metrics
     )
     if ours:
         patience = patiently(RegistryError, "schemas", assignments.give_up, metrics)

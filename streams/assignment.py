@@ -67,13 +67,13 @@ class Assignment:
 
 @dataclass(slots=True)
 class Assignments:
-    """Makes assignments. ``describe`` returns what the cluster is at that moment; ``beside``: the journal by a connection that restoring uses at the
+    """Makes assignments. ``describe`` returns what the cluster is at that moment; ``beside``: the journal by connections that restoring uses at the
     same time as that of ``history``."""
 
     settings: WorkerSettings
     journal: Journal
     history: History
-    beside: History
+    beside: Sequence[History]
     lookups: Lookups
     describe: Callable[[], Cluster]
     metrics: WorkerMetrics

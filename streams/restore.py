@@ -42,7 +42,7 @@ class Places(NamedTuple):
 
 def restore(
     history: History,
-    beside: History,
+    beside: Sequence[History],
     settings: WorkerSettings,
     numbers: Sequence[int],
     partitions: int,
@@ -51,7 +51,8 @@ def restore(
     """Return the state of each partition number: everything journaled within the hot window before its newest record.
 
     Each number, and for ids each topic of it, goes by its own newest: one that is behind still needs what the others no longer do.
-    ``beside``: the same journal by another connection, read at the same time. ``read`` is told how many rows were read, piece by piece.
+    ``beside``: the same journal by other connections, read at the same time; two are of use. ``read`` is told how many rows were read, piece by
+    piece.
     """
     interned = Interned()
     states = {number: empty_partition(settings, interned) for number in numbers}
@@ -68,12 +69,18 @@ def restore(
     places = Places(newest, floors, partitions)
     _reserve(states, history, settings, places)
     last: list[Callable[[], None]] = []
-    journeys = _journeys(states, beside, settings, places)
-    others = _others(states, history, settings, places, last)
+    streams = _side_by_side(
+        [history, *beside],
+        [
+            partial(_requests, states, places, last),
+            partial(_journeys, states, places, settings),
+            partial(_ids, states, places, settings),
+        ],
+    )
     ids = [array for state in states.values() for one in state.ids.values() for array in one.arrays]
     columns = [array for state in states.values() for array in state.touches.arrays]
     with large_together(), populated(ids + columns), _nothing_collected():
-        for rows, put in ahead([others, journeys], PIECES_AHEAD):
+        for rows, put in ahead(streams, PIECES_AHEAD):
             put()
             read(rows)
         for put in last:
@@ -109,9 +116,38 @@ Piece = tuple[int, Callable[[], None]]
 """Rows that were read, and what puts them into the states."""
 
 
+Pieces = Generator[Piece, None, None]
+
+
+def _side_by_side(
+    histories: Sequence[History], readings: Sequence[Callable[[History], Pieces]]
+) -> list[Pieces]:
+    """Return a stream of pieces for each of ``histories`` that some of ``readings`` go to."""
+    count = min(len(histories), len(readings))
+    return [_in_turn(histories[place], readings[place::count]) for place in range(count)]
+
+
+def _in_turn(history: History, readings: Sequence[Callable[[History], Pieces]]) -> Pieces:
+    for reading in readings:
+        yield from reading(history)
+
+
+def _requests(
+    states: dict[int, PartitionState], places: Places, last: list[Callable[[], None]], history: History
+) -> Pieces:
+    """Little of it is to be done once the touches that requests name are there (``last``), and who belongs to whom."""
+    requests, in_force = history.requests(places.floors, places.partitions)
+
+    def take_back() -> None:
+        taken = take_requests_back(states, requests, in_force)
+        last.append(partial(watch_requests, states, taken))
+
+    yield requests.height + in_force.height, take_back
+
+
 def _journeys(
-    states: dict[int, PartitionState], history: History, settings: WorkerSettings, places: Places
-) -> Generator[Piece, None, None]:
+    states: dict[int, PartitionState], places: Places, settings: WorkerSettings, history: History
+) -> Pieces:
     _, floors, partitions = places
     interned = states[min(states)].interned
     impressions = counts(settings.models, "impression")
@@ -123,25 +159,12 @@ def _journeys(
         yield aliases.height, partial(put_aliases, states, aliases)
 
 
-def _others(
-    states: dict[int, PartitionState],
-    history: History,
-    settings: WorkerSettings,
-    places: Places,
-    last: list[Callable[[], None]],
-) -> Generator[Piece, None, None]:
-    """Requests come first: they take longest, and little of it once the touches that they name are there (``last``), and who belongs to whom."""
-    newest, floors, partitions = places
-    requests, in_force = history.requests(floors, partitions)
-
-    def take_back() -> None:
-        taken = take_requests_back(states, requests, in_force)
-        last.append(partial(watch_requests, states, taken))
-
-    yield requests.height + in_force.height, take_back
+def _ids(
+    states: dict[int, PartitionState], places: Places, settings: WorkerSettings, history: History
+) -> Pieces:
     for topic in IDENTIFIED_TOPICS:
-        if seen := _seen(KIND_OF_TOPIC[topic], newest, settings):
-            for ids in history.ids(KIND_OF_TOPIC[topic], seen, partitions):
+        if seen := _seen(KIND_OF_TOPIC[topic], places.newest, settings):
+            for ids in history.ids(KIND_OF_TOPIC[topic], seen, places.partitions):
                 yield ids.height, partial(_put_ids, states, topic, ids)
 
 

@@ -15,6 +15,7 @@ from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.access.users import READER
 from deploy.embedded.supervise import Child, ChildFailed, free_port
 from deploy.private import write_private
+from deploy.scrape import ask
 from deploy.secrets import embedded_secrets
 from deploy.settings import FILE_SUFFIX, PREFIX
 from simulator.catalog import PARTNERS
@@ -211,7 +212,7 @@ class Stack:
 def answers(url: str) -> bool:
     """Return whether ``url`` answers 200."""
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code == httpx.codes.OK
+        return ask(url).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -219,7 +220,7 @@ def answers(url: str) -> bool:
 def owns_partitions(metrics: str) -> bool:
     """Return whether the worker with these metrics owns partitions."""
     try:
-        text = httpx.get(metrics, timeout=2.0, trust_env=False).text
+        text = ask(metrics).text
     except httpx.HTTPError:
         return False
     return any(

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 TETHER = Path(__file__).with_name("tether.py")
+SLOWEST_SECONDS = 0.2
 LOG_TAIL_BYTES = 4_000
 
 
@@ -98,13 +99,16 @@ class Child:
 
     def _await(self, ready: Callable[[], bool], deadline: float) -> None:
         assert self._process is not None
+        pause = 0.02
         while not ready():
             returncode = self._process.poll()
             if returncode is not None:
                 raise ChildFailed(self.name, f"ended early (exit status {returncode})", returncode, self.log)
             if time.monotonic() > deadline:
                 raise ChildFailed(self.name, "did not become ready in time", None, self.log)
-            time.sleep(0.02)
+            time.sleep(pause)
+            # Who takes longer is asked less often: answering takes time that it needs for getting ready.
+            pause = min(1.1 * pause, SLOWEST_SECONDS)
 
 
 class Launcher:

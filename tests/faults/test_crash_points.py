@@ -93,7 +93,7 @@ class Worker:
         self.journal = JournalModel(connection, "group")
         history = HistoryModel(world.server)
         self.assignments: Any = Assignments(
-            SETTINGS, self.journal, history, history, LOOKUPS, lambda: WHOLE, self.metrics
+            SETTINGS, self.journal, history, [history], LOOKUPS, lambda: WHOLE, self.metrics
         )
         hops: Any = HopModel(world.log, self.fates)
         self.flusher = Flusher(self.journal, hops, self.metrics, lambda: NOW)

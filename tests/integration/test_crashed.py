@@ -90,7 +90,7 @@ class World:
             WorkerSettings(bootstrap=""),
             self.journal,
             History(connection),
-            History(beside),
+            [History(beside)],
             Lookups.open("", ""),
             lambda: WHOLE,
             metrics,

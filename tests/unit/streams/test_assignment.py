@@ -19,9 +19,7 @@ def test_partitions_without_their_counterparts_are_refused() -> None:
     """Refused before anything is written: whoever owns the others goes on."""
     untouched: Any = None
     metrics = WorkerMetrics.create(CollectorRegistry())
-    one = Assignments(
-        WorkerSettings(""), untouched, untouched, untouched, untouched, lambda: CLUSTER, metrics
-    )
+    one = Assignments(WorkerSettings(""), untouched, untouched, [], untouched, lambda: CLUSTER, metrics)
     lines = {(topic, 1): (0, 0) for topic in TOPICS if topic != CLICKS} | {(CLICKS, 2): (0, 0)}
     with pytest.raises(SplitError, match=r"clicks/2, .*: not the same partitions of every topic"):
         one.take(lines)
