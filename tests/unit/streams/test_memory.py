@@ -3,15 +3,18 @@
 import asyncio
 import ctypes
 import gc
+import mmap
 import subprocess
 import sys
+import time
 import weakref
+from threading import Event
 
 import numpy as np
 import psutil
 import pytest
 
-from streams.memory import give_back, keep_large_apart, trim_of
+from streams.memory import _MADV_POPULATE_WRITE, _populate, give_back, keep_large_apart, populated, trim_of
 
 PIECES, BYTES = 4_000, 64 * 1024
 
@@ -108,3 +111,35 @@ def test_what_is_free_between_what_stays_is_given_back() -> None:
 
     asyncio.run(scenario())
     assert pieces
+
+
+def can_populate() -> bool:
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE).madvise(_MADV_POPULATE_WRITE)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not can_populate(), reason="this kernel has no MADV_POPULATE_WRITE: it came with 5.14")
+def test_pages_are_provided_before_they_are_written() -> None:
+    """Nobody writes; and what was written stays."""
+    me = psutil.Process()
+    arrays = [np.zeros(32 * 2**20, dtype=np.uint8) for _ in range(3)]
+    arrays[0][:10] = 7
+    before = me.memory_info().rss
+    with populated(arrays):
+        deadline = time.monotonic() + 60
+        while me.memory_info().rss - before < 90 * 2**20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert me.memory_info().rss - before >= 90 * 2**20
+    assert [int(array.sum()) for array in arrays] == [70, 0, 0]
+
+
+def test_what_is_not_needed_any_more_is_not_waited_for() -> None:
+    ended = Event()
+    ended.set()
+    array = np.zeros(512 * 2**20, dtype=np.uint8)
+    before = psutil.Process().memory_info().rss
+    _populate([array], ended)
+    assert psutil.Process().memory_info().rss - before < 256 * 2**20
