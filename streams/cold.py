@@ -200,9 +200,13 @@ def _put_credits(
     found = frame.join(keys.with_row_index("place"), on=list(_KEY))
     for number, rows in rows_by_partition(found):
         state = states[number]
-        models = pl.DataFrame([model.key for model in state.models], schema=_MODEL, orient="row")
-        part = found[rows].join(models, on=list(_MODEL), how="semi").sort("place")
-        start = state.requests.credits.add(state.requests.credits.coded(part))
+        credits = state.requests.credits
+        wanted = pl.DataFrame([model.key for model in state.models], schema=_MODEL, orient="row")
+        models = wanted.with_columns(model=pl.Series(credits.interned.codes(wanted["model"])))
+        part = found[rows]
+        part = part.with_columns(model=pl.Series(credits.interned.codes(part["model"])))
+        part = part.join(models, on=list(_MODEL), how="semi").sort("place")
+        start = credits.add(credits.coded(part))
         places = part["place"].to_numpy()
         edges = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
         for first, end in pairwise([*edges, len(places)]):

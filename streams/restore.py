@@ -19,6 +19,7 @@ from streams.cold import put_touches, take_requests_back, watch_requests
 from streams.linking import put_aliases, restore_links
 from streams.memory import large_together, populated
 from streams.settings import WorkerSettings
+from streams.state.credits import credited
 from streams.state.hashing import id_hashes
 from streams.state.interned import Interned
 from streams.state.partition import BACKWARD_MS, PartitionState, empty_partition
@@ -136,7 +137,9 @@ def _requests(
     states: dict[int, PartitionState], places: Places, last: list[Callable[[], None]], history: History
 ) -> Pieces:
     """Little of it is to be done once the touches that requests name are there (``last``), and who belongs to whom."""
-    requests, in_force = history.requests(places.floors, places.partitions)
+    requests, in_force = history.requests(
+        places.floors, places.partitions, credited(states[min(states)].interned)
+    )
 
     def take_back() -> None:
         taken = take_requests_back(states, requests, in_force)

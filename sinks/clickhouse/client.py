@@ -79,10 +79,14 @@ class Connection:
             return [name for name, _ in columns], rows
 
     def query_frame(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Settings | None = None
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Settings | None = None,
+        made: Made | None = None,
     ) -> pl.DataFrame:
-        """Return the rows of a query as a frame: numbers and strings without a Python object per value."""
-        return joined(list(self._blocks(sql, parameters, settings)))
+        """Return the rows of a query as a frame: numbers and strings without a Python object per value. ``made``: as for `read_block`."""
+        return joined(list(self._blocks(sql, parameters, settings, partial(read_block, made=made or {}))))
 
     def query_frames(
         self, sql: str, settings: Settings | None = None, made: Made | None = None

@@ -156,15 +156,18 @@ class History:
         each = f"GROUP BY route, touch_kind, identity_key, visitor_id LIMIT {limit + 1} BY touch_kind, identity_key"
         return self._frame(columns, partitions, f"{ours} {each}")
 
-    def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def requests(
+        self, floors: Floors, partitions: int, made: Made | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the newest requests, one of each origin, of each transaction and route that has one after its partition's floor, and the credits in
         force for them.
 
-        Ids come as hashes. ``former``: a list of those that it and those before it named; null where there was none before it.
+        ``made``: as for `read_block`, of the credits. Ids come as hashes. ``former``: a list of those that it and those before it named; null
+        where there was none before it.
         """
         ours = _ours(list(floors), partitions)
         recent = f"SELECT partner, transaction_id, route FROM {TABLE} WHERE kind = 'request' AND {_after(floors, partitions)}"
-        return self._requests(partitions, f"{ours} AND (partner, transaction_id, route) IN ({recent})")
+        return self._requests(partitions, f"{ours} AND (partner, transaction_id, route) IN ({recent})", made)
 
     def cold_transactions(self, keys: Sequence[TransactionKey], partitions: int) -> pl.DataFrame:
         """Return all conversions of the transactions ``keys``."""
@@ -185,16 +188,17 @@ class History:
             (self._frame(_TOUCH, partitions, _at(kinds, routes)), self._frame(_SENT_ON, partitions, moved))
         )
 
-    def _requests(self, partitions: int, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _requests(
+        self, partitions: int, where: str, made: Made | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         # Chosen here: ClickHouse takes three times as long for it.
         requests = self._frame(_REQUEST, partitions, f"kind = 'request' AND {where}")
-        issued = self._frame(f"{_CREDIT}, sign", partitions, f"kind = 'credit' AND {where}")
+        issued = self._frame(f"{_CREDIT}, sign", partitions, f"kind = 'credit' AND {where}", made)
         return standing(requests), in_force(issued)
 
-    def _frame(self, columns: str, partitions: int, where: str) -> pl.DataFrame:
-        return self._connection.query_frame(
-            _select(columns, partitions, where), settings=_LARGE | _ONE_LEVEL | _LARGE_BLOCKS
-        )
+    def _frame(self, columns: str, partitions: int, where: str, made: Made | None = None) -> pl.DataFrame:
+        settings = _LARGE | _ONE_LEVEL | _LARGE_BLOCKS
+        return self._connection.query_frame(_select(columns, partitions, where), settings=settings, made=made)
 
     def _frames(
         self, columns: str, partitions: int, where: str, made: Made | None = None

@@ -1,6 +1,6 @@
 """The credits in force that a partition remembers: growing columns, about 110 bytes a credit; texts as numbers of `interned`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 from streams.state.columns import grown
 from streams.state.interned import Interned
 
+U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -31,6 +32,11 @@ NUMBERS: Mapping[str, Any] = {
 }
 COLUMNS = (*TEXTS, *NUMBERS)
 _SMALLEST = 1024
+
+
+def credited(interned: Interned) -> Mapping[str, Callable[[I64, U8], npt.NDArray[Any]]]:
+    """Return what makes of a credit's texts, given as offsets and bytes, their numbers, by column."""
+    return dict.fromkeys(TEXTS, interned.of_bytes)
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Credits:
         self.add(kept)
 
     def coded(self, frame: pl.DataFrame) -> Columns:
-        """Return the columns of a frame of credits with their texts."""
+        """Return the columns of a frame of credits with their texts, or with what `credited` makes of them."""
         texts = {name: self.interned.codes(frame[name]) for name in TEXTS}
         return texts | {name: frame[name].to_numpy() for name in NUMBERS}
 

@@ -11,6 +11,7 @@ import weakref
 from threading import Event
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
 
@@ -113,6 +114,11 @@ def test_what_is_free_between_what_stays_is_given_back() -> None:
     assert pieces
 
 
+def fresh(size: int) -> npt.NDArray[np.uint8]:
+    """Memory that nobody had before: the heap's may be there already."""
+    return np.frombuffer(mmap.mmap(-1, size), dtype=np.uint8)
+
+
 def can_populate() -> bool:
     try:
         mmap.mmap(-1, mmap.PAGESIZE).madvise(_MADV_POPULATE_WRITE)
@@ -125,7 +131,7 @@ def can_populate() -> bool:
 def test_pages_are_provided_before_they_are_written() -> None:
     """Nobody writes; and what was written stays."""
     me = psutil.Process()
-    arrays = [np.zeros(32 * 2**20, dtype=np.uint8) for _ in range(3)]
+    arrays = [fresh(32 * 2**20) for _ in range(3)]
     arrays[0][:10] = 7
     before = me.memory_info().rss
     with populated(arrays):
@@ -139,7 +145,7 @@ def test_pages_are_provided_before_they_are_written() -> None:
 def test_what_is_not_needed_any_more_is_not_waited_for() -> None:
     ended = Event()
     ended.set()
-    array = np.zeros(512 * 2**20, dtype=np.uint8)
+    array = fresh(512 * 2**20)
     before = psutil.Process().memory_info().rss
     _populate([array], ended)
     assert psutil.Process().memory_info().rss - before < 256 * 2**20
