@@ -1,7 +1,7 @@
 """The ids a partition of a topic has seen, for deduplication: an open-addressing table of 64-bit hashes.
 
-24 bytes an entry, at most half full: 48 to 96 bytes per remembered id. Of an entry its hash, record time and content are neighbours: each is looked
-for somewhere else in the table, and there at most two lines of the cache are fetched.
+24 bytes an entry, a third to half full: 48 to 72 bytes per remembered id. Of an entry its hash, record time and content are neighbours: each is
+looked for somewhere else in the table, and there at most two lines of the cache are fetched.
 """
 
 from dataclasses import dataclass, field
@@ -24,12 +24,15 @@ def _insert(
     entries: U64, window: int, key: U64, time: I64, content: U64, verdict: npt.NDArray[np.int8]
 ) -> int:
     """Look up and insert row by row, in order; return how many new entries were made."""
-    mask = np.uint64(len(entries) - 1)
+    slots = np.uint64(len(entries))
     made = 0
     for row in range(len(key)):
-        slot = key[row] & mask
+        # The upper half of a hash, as a fraction of 2^32, of all slots: so there can be any number of them, below 2^32.
+        slot = ((key[row] >> np.uint64(32)) * slots) >> np.uint64(32)
         while entries[slot, 0] != 0 and entries[slot, 0] != key[row]:
-            slot = (slot + np.uint64(1)) & mask
+            slot += np.uint64(1)
+            if slot == slots:
+                slot = np.uint64(0)
         if entries[slot, 0] != 0 and time[row] - np.int64(entries[slot, 1]) <= window:
             verdict[row] = 1 if entries[slot, 2] == content[row] else 2
             continue
@@ -72,8 +75,8 @@ class SeenIds:
         return verdict
 
     def reserve(self, count: int) -> None:
-        """Make room for ``count`` ids in all, in one go."""
-        self._make_room(min(count, self.max_ids) - self.count)
+        """Make room for ``count`` ids in all and no more, in one go."""
+        self._make_room(min(count, self.max_ids) - self.count, slots=2)
 
     @property
     def arrays(self) -> list[npt.NDArray[Any]]:
@@ -85,15 +88,13 @@ class SeenIds:
         """Bytes held."""
         return self._entries.nbytes
 
-    def _make_room(self, more: int) -> None:
+    def _make_room(self, more: int, slots: int = 3) -> None:
+        """Let the table have twice as many slots as ids once ``more`` are added; where it has not, ``slots`` times as many."""
         if 2 * (self.count + more) <= len(self._entries):
             return
         used = self._entries[self._entries[:, 0] != 0]
         used = used[self._kept(used[:, 1].view(np.int64), more)]
-        size = _SMALLEST
-        while size < 3 * (len(used) + more):
-            size *= 2
-        self._entries = _empty(size)
+        self._entries = _empty(max(_SMALLEST, slots * (len(used) + more)))
         key, time, content = (np.ascontiguousarray(used[:, place]) for place in range(3))
         verdict = np.zeros(len(used), dtype=np.int8)
         self.count = int(_insert(self._entries, 0, key, time.view(np.int64), content, verdict))
