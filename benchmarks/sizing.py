@@ -1,6 +1,7 @@
 """What an event takes: in Kafka, in a worker's memory, on ClickHouse's disk. The constants of the formulas in docs/operations.md.
 
-``python -m benchmarks.sizing [--events N]`` prints one JSON line; all in bytes. ``verified``: the oracle's final numbers equal ClickHouse's.
+``python -m benchmarks.sizing [--events N]`` prints one JSON line; all in bytes. ``worker_rest``: what it has after them beyond what it
+had before and its tables. ``verified``: the oracle's final numbers equal ClickHouse's.
 """
 
 import argparse
@@ -56,10 +57,11 @@ def sizing(directory: Path, events: int) -> dict[str, Any]:
         size = fill(values["kafka"], events)
         connection = connect(clickhouse_settings(values))
         wait_until_landed(values, connection)
-        memory = _memory(worker.metrics)
+        after, (sizes, memory) = process.memory_info().rss, _memory(worker.metrics)
         found = {
             "worker_idle": idle,
-            "worker_after": process.memory_info().rss,
+            "worker_after": after,
+            "worker_rest": after - idle - round(sizes),
             **memory,
             **_disk(connection, events),
         }
@@ -79,12 +81,13 @@ def wait_until_landed(values: Mapping[str, Any], connection: Connection) -> None
     ends.close()
 
 
-def _memory(metrics: str) -> dict[str, float]:
-    """Bytes per entry of each table in memory."""
+def _memory(metrics: str) -> tuple[float, dict[str, float]]:
+    """Bytes of all tables in memory, and bytes per entry of each."""
     samples, _ = scrape([metrics])
     entries = by_label(samples, "funnel_worker_state_entries", "table")
     sizes = by_label(samples, "funnel_worker_state_bytes", "table")
-    return {f"memory_{name}": round(size / entries[name], 1) for name, size in sizes.items() if entries[name]}
+    each = {f"memory_{name}": round(size / entries[name], 1) for name, size in sizes.items() if entries[name]}
+    return sum(sizes.values()), each
 
 
 def _disk(connection: Connection, events: int) -> dict[str, float]:
