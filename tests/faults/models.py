@@ -323,7 +323,9 @@ class HistoryModel:
         sent = sent.with_columns(**{name: pl.col(column) for name, column in touch.items()})
         return pl.concat([_chosen(rows, f"{history._TOUCH}, _record_time") for rows in (own, sent)])
 
-    def requests(self, floors: Floors, partitions: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def requests(
+        self, floors: Floors, partitions: int, _made: Any = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows = self._of(("request",), list(floors), partitions)
         key = ["partner", "transaction_id", "route"]
         recent = rows.filter(_after(floors)).select(key).unique()
