@@ -1,7 +1,7 @@
 """What an event takes: in Kafka, in a worker's memory, on ClickHouse's disk. The constants of the formulas in docs/operations.md.
 
-``python -m benchmarks.sizing [--events N]`` prints one JSON line; all in bytes. ``worker_rest``: what it has after them beyond what it
-had before and its tables. ``verified``: the oracle's final numbers equal ClickHouse's.
+``python -m benchmarks.sizing [--events N]`` prints one JSON line; all in bytes. ``worker_rest``: what a worker takes after them, less what it
+took before and its tables. ``verified``: the oracle's final numbers equal ClickHouse's.
 """
 
 import argparse

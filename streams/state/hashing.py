@@ -32,28 +32,19 @@ def _mixed(h: np.uint64, word: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _word(data: U8, at: np.uint64) -> np.uint64:
-    """Eight bytes, the lowest first. Written out, it is one load."""
+def _half_word(data: U8, at: np.uint64) -> np.uint64:
+    """Four bytes, the lowest first. Written out, it is one load."""
     return (
         np.uint64(data[at])
         | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
         | np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
         | np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(data[at + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(data[at + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(data[at + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(data[at + np.uint64(7)]) << np.uint64(56)
     )
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _half_word(data: U8, at: np.uint64) -> np.uint64:
-    return (
-        np.uint64(data[at])
-        | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(data[at + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(data[at + np.uint64(3)]) << np.uint64(24)
-    )
+def _word(data: U8, at: np.uint64) -> np.uint64:
+    return _half_word(data, at) | _half_word(data, at + _FOUR) << np.uint64(32)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -122,11 +113,7 @@ def string_hashes(column: pl.Series) -> U64:
     """Return a hash per string: 0 for the empty one, never 0 for another. Nulls count as empty. Numbers are hashes already."""
     if column.dtype == pl.UInt64:
         return column.to_numpy()
-    return text_hashes(*string_bytes(column.fill_null("")))
-
-
-def text_hashes(offsets: npt.NDArray[np.int64], data: U8) -> U64:
-    """Return what `string_hashes` does, of texts given as offsets (one more than texts) and their bytes."""
+    offsets, data = string_bytes(column.fill_null(""))
     out = np.empty(len(offsets) - 1, dtype=np.uint64)
     _hash_strings(offsets, data, out)
     return out

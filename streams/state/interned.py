@@ -19,7 +19,7 @@ class Interned:
     texts: list[str] = field(default_factory=lambda: [""])
     numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
     _series: pl.Series = field(default_factory=lambda: pl.Series([""]))
-    _numbering: Lock = field(default_factory=Lock)
+    _numbering: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def codes(self, column: pl.Series) -> I32:
         """Return one number per string; new strings get new numbers. What is numbers already stays."""
