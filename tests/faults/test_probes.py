@@ -19,6 +19,10 @@ def status(metrics: str, probe: str) -> int:
     return httpx.get(metrics.replace("/metrics", probe), timeout=5.0, trust_env=False).status_code
 
 
+def told(address: str) -> str:
+    return httpx.get(address, timeout=5.0, trust_env=False).text
+
+
 def test_alive_without_kafka_and_clickhouse_but_not_ready(running: Running) -> None:
     stack = running.stack
     worker = stack.start_worker("probed", READY_SECONDS="2")
@@ -34,10 +38,8 @@ def test_alive_without_kafka_and_clickhouse_but_not_ready(running: Running) -> N
             os.kill(stack.pids[part], signal.SIGCONT)
         assert until(lambda: status(metrics, "/readyz") == 200), part
     assert status(metrics, "/livez") == 200
-    told = httpx.get(metrics, timeout=5.0, trust_env=False).text
-    assert 'funnel_worker_ledger_gap_offsets{topic="clicks"} 0.0' in told
+    assert until(lambda: 'funnel_worker_ledger_gap_offsets{topic="clicks"} 0.0' in told(metrics))
     stack.clickhouse.kill()
     assert until(lambda: status(metrics, "/readyz") == 503)
-    said = httpx.get(metrics.replace("/metrics", "/readyz"), timeout=5.0, trust_env=False).text
-    assert said == "no answer from ClickHouse\n"
+    assert told(metrics.replace("/metrics", "/readyz")) == "no answer from ClickHouse\n"
     assert status(metrics, "/livez") == 200

@@ -28,7 +28,14 @@ def ends_over(client: Starting, monkeypatch: pytest.MonkeyPatch, seconds: float)
     return LogEnds("nowhere:1", [("clicks", 0)], seconds)
 
 
-@pytest.mark.parametrize("code", [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TRANSPORT])
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError._TRANSPORT,
+    ],
+)
 def test_a_broker_that_has_just_started_is_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = ends_over(Starting(code, 2), monkeypatch, 60.0)
     assert ends._starts == {("clicks", 0): 3}
