@@ -1,6 +1,7 @@
 """A worker process: the parts of `streams` and `sinks` put together."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -31,6 +32,7 @@ from streams.errors import OwnershipLost, WorkerError
 from streams.flushing import Flusher
 from streams.health import Health
 from streams.ledger import LedgerWatch
+from streams.memory import share_heaps
 from streams.patience import patiently
 from streams.pipeline import Pipeline
 from streams.resolving import Resolver
@@ -44,6 +46,7 @@ log = logging.getLogger("funnel.worker")
 
 def run_worker(settings: WorkerSettings, clickhouse: ClickHouseSettings) -> int:
     """Run a worker until SIGTERM or SIGINT; return the exit status: 0 after a graceful stop, 1 after a failure."""
+    share_heaps(ctypes.CDLL(None))
     registry = CollectorRegistry()
     metrics = WorkerMetrics.create(registry)
     health = Health(settings.ready_seconds)

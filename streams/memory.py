@@ -15,14 +15,23 @@ import numpy.typing as npt
 
 SECONDS = 60.0
 LARGE_BYTES = 32 * 1024
+HEAPS = 4
 _LARGEST_BYTES = 32 * 2**20
 """More than this glibc does not let be asked for."""
 _FREE_BYTES = 2**30
 _USUAL_FREE_BYTES = 128 * 1024
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Of glibc's malloc.h."""
 _MADV_POPULATE_WRITE = 23
 """Of Linux's mman.h, since 5.14."""
+
+
+def share_heaps(library: object) -> bool:
+    """Let threads share `HEAPS` heaps, and return whether that was possible: it is for glibc, before there are more.
+
+    Of itself it makes one per thread, up to eight per core, and each keeps holes of its own.
+    """
+    return _set(library, _M_ARENA_MAX, HEAPS)
 
 
 def keep_large_apart(library: object) -> bool:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.state.chains import Chains
-from streams.state.columns import grown
+from streams.state.columns import compacted, grown
 from streams.state.links import DEFAULT_LIMIT
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
+_SMALLEST = 64
 _FIXED: dict[str, Any] = {
     "id": np.uint64,
     "route": np.uint32,
@@ -74,7 +75,7 @@ class Aliases:
         for name, values in added.items():
             column = self._columns[name]
             if end > len(column):
-                column = self._columns[name] = grown(column, max(end, 64))
+                column = self._columns[name] = grown(column, max(end, _SMALLEST))
             column[self.rows : end] = values
         self._chains.add(np.ascontiguousarray(added["id"]))
         self._visitors.extend(visitors)
@@ -116,11 +117,12 @@ class Aliases:
         keep = self._columns["record_time"][: self.rows] >= floor
         keep[self._settled :] = True
         if not keep.all():
-            kept = {name: column[: self.rows][keep] for name, column in self._columns.items()}
-            visitors = [self._visitors[row] for row in np.flatnonzero(keep).tolist()]
-            self.rows, self._visitors, self._chains = 0, [], Chains()
-            self._columns = {name: np.empty(0, dtype=kind) for name, kind in _FIXED.items()}
-            self._append(kept, visitors)
+            rows = np.flatnonzero(keep)
+            self.rows, self._visitors = len(rows), [self._visitors[row] for row in rows.tolist()]
+            self._columns = {
+                name: compacted(column, rows, _SMALLEST) for name, column in self._columns.items()
+            }
+            self._chains.replace(self._columns["id"][: self.rows])
         self._settled = self.rows
 
     def _rows(self, identifier: int, route: int) -> list[int]:

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from streams.state.columns import grown
+from streams.state.columns import compacted, grown
 
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
@@ -94,7 +94,7 @@ class Chains:
         if end > len(self._next):
             self._next = grown(self._next, end)
         if 2 * (self.distinct + len(hashes)) > len(self._keys):
-            self._grow(len(hashes))
+            self._fit(len(hashes))
         self.distinct += int(_link(self._keys, self._heads, self._next, hashes, self.rows))
         self.rows = end
 
@@ -102,6 +102,17 @@ class Chains:
         """Make room for ``rows`` rows in all, however few keys they have."""
         if rows > len(self._next):
             self._next = grown(self._next, rows)
+
+    def replace(self, hashes: U64) -> None:
+        """Have one row per hash instead of those there are. What holds them keeps its size, unless that is far too large by now."""
+        self.rows = self.distinct = 0
+        self._keys.fill(0)
+        # In pieces: of many at once it has to take each for a new one.
+        for start in range(0, len(hashes), _SMALLEST):
+            self.add(hashes[start : start + _SMALLEST])
+        if len(self._keys) > max(_SMALLEST, 12 * self.distinct):
+            self._fit(0)
+        self._next = compacted(self._next, np.arange(self.rows), _SMALLEST)
 
     def find(self, wanted: U64) -> Found:
         """Return every row added under one of ``wanted``: in order of ``wanted``, for each the newest first. A hash of 0 finds none."""
@@ -126,8 +137,9 @@ class Chains:
         """Bytes held."""
         return self._keys.nbytes + self._heads.nbytes + self._next.nbytes
 
-    def _grow(self, more: int) -> None:
-        size = len(self._keys)
+    def _fit(self, more: int) -> None:
+        """Take the table whose size suits ``more`` keys than there are."""
+        size = _SMALLEST
         while size < 3 * (self.distinct + more):
             size *= 2
         used = self._keys != 0

@@ -1,4 +1,4 @@
-"""Columns in memory that grow."""
+"""Columns in memory that grow, and that forget rows."""
 
 from typing import Any
 
@@ -11,3 +11,16 @@ def grown(column: npt.NDArray[Any], least: int) -> npt.NDArray[Any]:
     larger = np.empty(max(least, 2 * len(column)), dtype=column.dtype)
     larger[: len(column)] = column
     return larger
+
+
+def compacted(column: npt.NDArray[Any], rows: npt.NDArray[np.int64], least: int) -> npt.NDArray[Any]:
+    """Return a column that begins with ``rows`` of ``column``: the same one, unless less than a quarter of it is needed any more.
+
+    One that were made anew each time would grow by twos again, to another size than it had: memory that goes up and down, in other places each time.
+    ``least``: rows of the smallest.
+    """
+    left = column[rows]
+    if 4 * len(left) < len(column) and len(column) > least:
+        column = np.empty(max(least, 2 * len(left)), dtype=column.dtype)
+    column[: len(left)] = left
+    return column

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.state.columns import grown
+from streams.state.columns import compacted, grown
 from streams.state.interned import Interned
 
 U8 = npt.NDArray[np.uint8]
@@ -63,9 +63,8 @@ class Credits:
 
     def keep(self, rows: I64) -> None:
         """Forget all but ``rows``, which are numbered anew in their order."""
-        kept = self.gather(rows)
-        self.rows, self._columns = 0, _empty(_SMALLEST)
-        self.add(kept)
+        self.rows = len(rows)
+        self._columns = {name: compacted(column, rows, _SMALLEST) for name, column in self._columns.items()}
 
     def coded(self, frame: pl.DataFrame) -> Columns:
         """Return the columns of a frame of credits with their texts, or with what `credited` makes of them."""

@@ -139,8 +139,8 @@ class Requests:
             watching = [(value, key) for value, key in self._watching if key in kept]
             self.by_key = kept
             self.aside = {key: others for key, others in self.aside.items() if key in kept}
-            self._watched, self._watchers, self._watching, self._unindexed = Chains(), [], set(), []
-            self.watch(watching)
+            self._watched.replace(np.array([value for value, _ in watching], dtype=np.uint64))
+            self._watchers, self._watching, self._unindexed = [key for _, key in watching], set(watching), []
         self._compact(list(kept.values()))
 
     def _compact(self, requests: Sequence[Request]) -> None:

@@ -3,7 +3,7 @@
 About 110 bytes a touch and 24 to 48 bytes per distinct visitor, click id and lead id. Impressions are among them where a model looks at them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import polars as pl
 
 from schemas.attribution import TOUCH_KINDS
 from streams.state.chains import Chains, Found
-from streams.state.columns import grown
+from streams.state.columns import compacted, grown
 from streams.state.hashing import string_hashes
 from streams.state.interned import Interned
 from streams.steps.columns import string_bytes
@@ -40,6 +40,7 @@ NEEDED = (
     *DIMENSIONS,
     "bot",
 )
+_SMALLEST = 4096
 _FIXED: dict[str, Any] = {
     "visitor": np.uint64,
     "click": np.uint64,
@@ -145,7 +146,7 @@ class Touches:
     rows: int = 0
     _settled: int = 0
     _columns: dict[str, npt.NDArray[Any]] = field(
-        default_factory=lambda: {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
+        default_factory=lambda: {name: np.empty(_SMALLEST, dtype=kind) for name, kind in _FIXED.items()}
     )
     _visitors: Chains = field(default_factory=Chains)
     _clicks: Chains = field(default_factory=Chains)
@@ -174,9 +175,12 @@ class Touches:
             else:
                 # By "raise" NumPy would write elsewhere first.
                 values.astype(column.dtype, copy=False).take(rows, out=column[self.rows : end], mode="clip")
-        for chains, name in ((self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")):
+        for chains, name in self._chains():
             chains.add(self._columns[name][self.rows : end])
         self.rows = end
+
+    def _chains(self) -> Sequence[tuple[Chains, str]]:
+        return (self._visitors, "visitor"), (self._clicks, "click"), (self._leads, "lead")
 
     def reserve(self, rows: int) -> None:
         """Make room for ``rows`` touches in all, in one go."""
@@ -275,11 +279,13 @@ class Touches:
         keep = self._columns["record_time"][: self.rows] >= floor
         keep[self._settled :] = True
         if not keep.all():
-            kept = {name: column[: self.rows][keep] for name, column in self._columns.items()}
-            self.rows = 0
-            self._columns = {name: np.empty(4096, dtype=kind) for name, kind in _FIXED.items()}
-            self._visitors, self._clicks, self._leads = Chains(), Chains(), Chains()
-            self.put(kept)
+            rows = np.flatnonzero(keep)
+            self.rows = len(rows)
+            self._columns = {
+                name: compacted(column, rows, _SMALLEST) for name, column in self._columns.items()
+            }
+            for chains, name in self._chains():
+                chains.replace(self._columns[name][: self.rows])
         self._settled = self.rows
 
     @property

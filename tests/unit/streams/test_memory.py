@@ -15,7 +15,16 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from streams.memory import _MADV_POPULATE_WRITE, _populate, give_back, keep_large_apart, populated, trim_of
+from streams.memory import (
+    _MADV_POPULATE_WRITE,
+    HEAPS,
+    _populate,
+    give_back,
+    keep_large_apart,
+    populated,
+    share_heaps,
+    trim_of,
+)
 
 PIECES, BYTES = 4_000, 64 * 1024
 
@@ -50,6 +59,7 @@ with ThreadPoolExecutor(1) as thread, large_together() if "meanwhile" in sys.arg
 def test_a_library_without_it() -> None:
     assert trim_of(object()) is None
     assert not keep_large_apart(object())
+    assert not share_heaps(object())
 
 
 @pytest.mark.skipif(trim_of(ctypes.CDLL(None)) is None, reason=f"{sys.platform}: not glibc")
@@ -63,6 +73,40 @@ def test_large_pieces_are_kept_apart(how: str, apart: bool) -> None:
     found = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     # What the heap has room for goes there all the same.
     assert found > 100 if apart else found == 0
+
+
+HEAPED = """
+import ctypes, sys
+from threading import Barrier, Thread
+from streams.memory import share_heaps
+
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+if "shared" in sys.argv:
+    assert share_heaps(library)
+together = Barrier(24)
+
+def work():
+    together.wait()
+    library.malloc(1000)
+    together.wait()
+
+threads = [Thread(target=work) for _ in range(24)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+library.malloc_stats()
+"""
+
+
+@pytest.mark.skipif(trim_of(ctypes.CDLL(None)) is None, reason=f"{sys.platform}: not glibc")
+@pytest.mark.parametrize(("how", "few"), [("shared", True), ("as it is", False)])
+def test_threads_share_heaps(how: str, few: bool) -> None:
+    """Of themselves they would not."""
+    command = [sys.executable, "-c", HEAPED, *how.split()]
+    heaps = subprocess.run(command, capture_output=True, check=True, text=True).stderr.count("Arena ")
+    assert (heaps <= HEAPS) == few
 
 
 class Piece:

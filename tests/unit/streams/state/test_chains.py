@@ -26,6 +26,33 @@ def test_it_finds_what_a_dictionary_of_lists_finds(batches: list[list[int]]) -> 
     ]
 
 
+@given(st.lists(st.lists(st.integers(0, 40), max_size=60), max_size=8))
+def test_replaced_it_is_as_if_made_anew(batches: list[list[int]]) -> None:
+    chains, wanted = Chains(), np.arange(42, dtype=np.uint64)
+    for batch in batches:
+        hashes = np.array(batch, dtype=np.uint64)
+        anew = Chains()
+        anew.add(hashes)
+        chains.replace(hashes)
+        assert chains.find(wanted).rows.tolist() == anew.find(wanted).rows.tolist()
+        assert (chains.rows, chains.distinct) == (anew.rows, anew.distinct)
+
+
+def test_replaced_it_keeps_its_size_unless_that_is_far_too_large() -> None:
+    chains, keys = Chains(), np.arange(1, 50_001, dtype=np.uint64)
+    for start in range(0, len(keys), 7000):
+        chains.add(keys[start : start + 7000])
+    before = chains._keys, chains._next
+    chains.replace(keys[20_000:])
+    chains.replace(np.repeat(keys[:20_000], 2))
+    assert (chains._keys, chains._next)[0] is before[0]
+    assert (chains._keys, chains._next)[1] is before[1]
+    assert chains.find(keys[:3]).rows.tolist() == [1, 0, 3, 2, 5, 4]
+    chains.replace(keys[:5_000])
+    assert chains.nbytes < 16 * 2**14 + 4 * 2**14
+    assert chains.find(keys[:3]).rows.tolist() == [0, 1, 2]
+
+
 def test_it_grows() -> None:
     chains = Chains()
     keys = np.arange(1, 50_001, dtype=np.uint64)
