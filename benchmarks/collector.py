@@ -23,7 +23,8 @@ from collector.request import Receive, Scope, Send
 from collector.server import on_event_loop, run, serve_app
 from collector.settings import CollectorSettings
 from deploy.embedded.broker import Broker
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child
 from deploy.settings import read_settings
 from deploy.topics import create_topics
 from schemas.encoding import decode_body

@@ -23,8 +23,9 @@ from benchmarks.attribution import total_cpu
 from benchmarks.pipeline import PARTITIONS, ROOT, cpu_of, say
 from deploy.backlog import backlog_of
 from deploy.drained import wait_until_drained
+from deploy.embedded.ports import free_port
 from deploy.embedded.stack import READY_SECONDS, Stack, owns_partitions
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.supervise import Child
 from deploy.initialise import initialise
 from deploy.settings import PREFIX, clickhouse_settings, read_settings
 from deploy.verification import compare_now

@@ -17,7 +17,7 @@ from rich.table import Table
 from deploy.access_command import access
 from deploy.attribution_commands import attribution
 from deploy.costs import costs
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.explain_command import explain
 from deploy.fit import fit_command
 from deploy.offline_commands import rewind, rollup

@@ -13,7 +13,8 @@ from collector.partners import FIELDS
 from deploy.embedded.broker import Broker, LocalBroker
 from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.access.users import READER
-from deploy.embedded.supervise import Child, ChildFailed, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child, ChildFailed
 from deploy.private import write_private
 from deploy.scrape import ask
 from deploy.secrets import embedded_secrets

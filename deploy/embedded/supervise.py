@@ -1,13 +1,9 @@
 """Child processes that we start, wait for, stop by their own handle, and that never outlive us."""
 
-import contextlib
-import errno
 import functools
 import os
 import queue
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -137,20 +133,6 @@ class Launcher:
 @functools.cache
 def _launcher() -> Launcher:
     return Launcher()
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on right now. Raises OSError if there is none.
-
-    It lies below those that systems give to outgoing connections: one of them could take the port before the server does.
-    """
-    chance = random.SystemRandom()
-    for _ in range(1_000):
-        port = chance.randrange(10_240, 32_768)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return port
-    raise OSError(errno.EADDRINUSE, f"no free port on {host}")
 
 
 def tail(log: Path) -> str:

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from deploy.embedded.broker import members_at
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child
 from tests.apache.distribution import CHECKPOINT, distribution, java
 
 READY_SECONDS = 120.0

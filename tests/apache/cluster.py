@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from tests.apache.broker import ApacheBroker, Membership, new_id
 
 SIZE = 3

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.embedded.broker import members_at
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 POM = Path(__file__).with_name("pom.xml")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from deploy.embedded.ports import free_port
 from deploy.embedded.stack import Process, answers
-from deploy.embedded.supervise import free_port
 from tests.browser.journey import reading
 from tests.browser.shop_server import PARTNER, Shop, Site
 from tests.support import Running

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from deploy.embedded.ports import free_port
 from deploy.embedded.stack import answers, owns_partitions
-from deploy.embedded.supervise import free_port
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.live_page import HOSTILE, WIDE, click, counted, numbers, query, shown
 from tests.contract.node import node_modules, required_node

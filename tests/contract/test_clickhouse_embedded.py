@@ -11,7 +11,8 @@ from clickhouse_driver.errors import ServerException
 
 from deploy.embedded.clickhouse import ClickHouseServer
 from deploy.embedded.clickhouse.spill import spill_folder
-from deploy.embedded.supervise import ChildFailed, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import ChildFailed
 
 EMBEDDED = ["26.9", "24.8"]
 

@@ -20,7 +20,7 @@ from collector.settings import CollectorSettings
 from collector.spool.producer import SpoolingProducer
 from collector.spool.spool import Limits, Spool
 from deploy.embedded.broker import Broker
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from schemas.metrics import SpoolMetrics
 from schemas.partitioning import partition_for
 from tests.integration.log import PARTITIONS, create_topics, read_log

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from deploy.embedded.broker import Broker
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.verification import compare_now
 from simulator.acknowledged import append_acknowledged
 from simulator.generate import generate

@@ -14,7 +14,7 @@ import httpx
 from collector.partners import load_partners
 from collector.server import run
 from collector.settings import CollectorSettings
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 
 READY_SECONDS = 30.0
 TOKEN = "sesame"

@@ -14,7 +14,7 @@ import trustme
 
 from collector.links import sign
 from deploy.embedded.broker import Broker, LocalBroker
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from schemas.partitioning import partition_for
 from tests.integration.collector_process import LINK_KEY, TOKEN, CollectorProcess
 from tests.integration.curl import required_curl

@@ -23,8 +23,9 @@ from ruamel.yaml import YAML
 
 from deploy.cli import funnel
 from deploy.embedded.clickhouse.access.lists import LIMITS
+from deploy.embedded.ports import free_port
 from deploy.embedded.stack import answers, owns_partitions
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.supervise import Child
 from deploy.settings import PREFIX, SETTINGS, clickhouse_settings, read_settings
 from sinks.clickhouse.client import connect
 from tests.support import Running, drain

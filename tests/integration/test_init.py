@@ -8,7 +8,7 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from deploy.embedded.broker import LocalBroker
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.settings import read_settings
 from deploy.topics import create_topics
 from schemas.topics import TOPICS

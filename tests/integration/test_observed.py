@@ -19,7 +19,8 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child
 from deploy.grafana.__main__ import rendered
 from deploy.probe import Probe, ProbeFailed
 from deploy.scrape import scrape, total

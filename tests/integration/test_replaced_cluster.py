@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.broker import Broker
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.settings import clickhouse_settings
 from deploy.topics import create_topics
 from simulator.checks.money import money_checks

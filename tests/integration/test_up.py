@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.settings import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from deploy.embedded.clickhouse import wire
 from deploy.embedded.clickhouse.spill import remove_spill
-from deploy.embedded.supervise import Child, free_port
+from deploy.embedded.ports import free_port
+from deploy.embedded.supervise import Child
 
 # The engine loads in a second or two; a first start on a slow machine also compiles the scans.
 READY_SECONDS = 120.0

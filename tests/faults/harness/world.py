@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from deploy.embedded.broker import Broker, LocalBroker
+from deploy.embedded.ports import free_port
 from deploy.embedded.stack import Process, answers, owns_partitions
-from deploy.embedded.supervise import free_port
 from tests.apache.broker import ApacheBroker
 from tests.apache.cluster import SIZE, ApacheCluster
 from tests.disk import Disk, may_mount

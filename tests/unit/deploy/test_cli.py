@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.settings import PREFIX, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]

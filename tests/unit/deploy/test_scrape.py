@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from rich.console import Console
 
-from deploy.embedded.supervise import free_port
+from deploy.embedded.ports import free_port
 from deploy.scrape import Samples, Series, by_label, parse, quantile, scrape, total
 from deploy.top import table
 from schemas.metrics import CollectorMetrics, SpoolMetrics, WorkerMetrics
