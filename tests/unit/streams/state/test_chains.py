@@ -41,13 +41,13 @@ def test_replaced_it_is_as_if_made_anew(batches: list[list[int]]) -> None:
 def test_replaced_it_keeps_its_size_unless_that_is_far_too_large() -> None:
     chains, keys = Chains(), np.arange(1, 50_001, dtype=np.uint64)
     for start in range(0, len(keys), 7000):
-        chains.add(keys[start : start + 7000])
+        chains.add(np.repeat(keys[start : start + 7000], 2))
     before = chains._keys, chains._next
     chains.replace(keys[20_000:])
-    chains.replace(np.repeat(keys[:20_000], 2))
+    chains.replace(np.repeat(keys[:20_000], 4))
     assert (chains._keys, chains._next)[0] is before[0]
     assert (chains._keys, chains._next)[1] is before[1]
-    assert chains.find(keys[:3]).rows.tolist() == [1, 0, 3, 2, 5, 4]
+    assert chains.find(keys[:3]).rows.tolist() == [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8]
     chains.replace(keys[:5_000])
     assert chains.nbytes < 16 * 2**14 + 4 * 2**14
     assert chains.find(keys[:3]).rows.tolist() == [0, 1, 2]
