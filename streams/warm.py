@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from streams.memory import settle_names
 from streams.state.hashing import id_hashes, string_hashes
 from streams.state.ids import SeenIds
 from streams.state.touches import NEEDED, Touches
@@ -13,6 +14,7 @@ from streams.steps.warm import warm_up as warm_up_steps
 def warm_up(lookups: Lookups) -> None:
     """Run every kernel once over next to nothing."""
     warm_up_steps(lookups)
+    settle_names()
     one = np.ones(1, dtype=np.uint64)
     SeenIds(1, 1, 1000).check(id_hashes(one, one), np.zeros(1, dtype=np.int64), one)
     string_hashes(pl.Series(["a"]))

@@ -109,6 +109,46 @@ def test_threads_share_heaps(how: str, few: bool) -> None:
     assert (heaps <= HEAPS) == few
 
 
+NAMED = """
+import ctypes, sys
+from streams.memory import keep_large_apart, settle_names
+
+library = ctypes.CDLL(None)
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+library.mallinfo.restype = Info
+large = lambda: library.mallinfo().hblkhd
+keep_large_apart(library)
+held = [None] * 200_000
+for place in range(len(held)):
+    before = large()
+    held[place] = sys.intern(f"name {place}")
+    if place > 50_000 and large() != before:
+        break
+# The table has just grown for these; a quarter more has room in it.
+for place in range(place + 1, place * 5 // 4):
+    held[place] = sys.intern(f"name {place}")
+assert large() != before
+if "settled" in sys.argv:
+    settle_names()
+before = large()
+for place in range(2**20):
+    sys.intern(f"another {place % 64}")
+print(large() - before)
+"""
+
+
+@pytest.mark.skipif(trim_of(ctypes.CDLL(None)) is None, reason=f"{sys.platform}: not glibc")
+@pytest.mark.parametrize(("how", "grows"), [("settled", False), ("as it is", True)])
+def test_the_table_of_names_has_its_size_from_the_start(how: str, grows: bool) -> None:
+    """Where interned names are immortal none passes, and it does not grow for them."""
+    command = [sys.executable, "-c", NAMED, *how.split()]
+    grown = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert (grown > 0) == (grows and sys.version_info[:2] != (3, 12))
+
+
 class Piece:
     """Something in a cycle."""
 
