@@ -12,7 +12,7 @@ from streams.steps.warm import warm_up as warm_up_steps
 
 
 def warm_up(lookups: Lookups) -> None:
-    """Run every kernel once over next to nothing."""
+    """Run every kernel once over next to nothing, and let grow now what would grow later."""
     warm_up_steps(lookups)
     settle_names()
     one = np.ones(1, dtype=np.uint64)

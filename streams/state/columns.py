@@ -16,7 +16,7 @@ def grown(column: npt.NDArray[Any], least: int) -> npt.NDArray[Any]:
 def compacted(column: npt.NDArray[Any], rows: npt.NDArray[np.int64], least: int) -> npt.NDArray[Any]:
     """Return a column that begins with ``rows`` of ``column``: the same one, unless less than a quarter of it is needed any more.
 
-    One that were made anew each time would grow by twos again, to another size than it had: memory that goes up and down, in other places each time.
+    Made anew each time it would grow by twos again, to another size than it had: memory that goes up and down, in other places each time.
     ``least``: rows of the smallest.
     """
     left = column[rows]
