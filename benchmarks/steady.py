@@ -2,16 +2,19 @@
 
 ``python -m benchmarks.steady [--minutes N] [--rate N]`` prints one JSON line. Record times run faster than the clock: over the whole run they cover
 15 windows of an hour each, so that what the worker remembers has been full since before the tenth minute of 30, and each later minute forgets as much
-as it learns. ``mib_per_hour``: slope of the resident memory by least squares over the last two thirds of the run; ``state_mib_per_hour``: likewise of
-what its tables say they hold; ``descriptors``: least and most open files over the same time. ``verified``: everything sent had landed.
+as it learns. Flushes in flight come and go, so the resident memory is looked at once a second, and each figure of it is the mean of a minute:
+``resident_mib`` of the first, of the first after ten of 30 and of the last, ``mib_per_hour`` the slope of the means by least squares over the last
+two thirds of the run, ``standard_error`` that slope's, from how far the means lie from the line. ``state_mib_per_hour``: likewise of what its tables
+say they hold; ``descriptors``: least and most open files over the same time. ``verified``: everything sent had landed.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -30,15 +33,17 @@ from simulator.kafka import send_prepared
 HOUR_MS = 3_600_000
 WINDOWS = 15
 MIB = 2**20
+STATE_EVERY = 15
+"""Looks, of one that asks for the metrics too: the worker has to answer that one itself."""
 
 
 class Look(NamedTuple):
-    """What a worker takes at ``seconds`` (monotonic): resident bytes, bytes that its tables hold, open files."""
+    """What a worker takes at ``seconds`` (monotonic): resident bytes, bytes that its tables hold (as last asked), open files."""
 
     seconds: float
-    resident: int
+    resident: float
     state: float
-    descriptors: int
+    descriptors: float
 
 
 def main() -> None:
@@ -58,7 +63,7 @@ def steady(bench: Bench, minutes: float, rate: int) -> dict[str, Any]:
     worker = bench.stack.start_worker()
     events = round(minutes * 60 * rate)
     coming = sped_up(events, int(time.time() * 1000) - WINDOWS * HOUR_MS)
-    watcher = Watcher(worker, pause=minutes / 2)
+    watcher = Watcher(worker, pause=minutes / 30)
     watcher.start()
     say(f"{rate:,} events a second for {minutes:g} minutes")
     send_prepared(bench.values["kafka"], paced(coming, rate))
@@ -67,15 +72,20 @@ def steady(bench: Bench, minutes: float, rate: int) -> dict[str, Any]:
     received = int(
         bench.connection.query("SELECT sum(received) FROM ledger WHERE source NOT LIKE '%credit%'")[0][0]
     )
-    late = looks[len(looks) // 3 :]
+    thirtieths = [mean(looks[start : start + 60]) for start in range(0, len(looks) - 59, 60)]
+    late, late_looks = thirtieths[len(thirtieths) // 3 :], looks[len(looks) // 3 :]
+    line = Line.through([(look.seconds, look.resident) for look in late])
     return {
         "benchmark": "steady",
         "minutes": minutes,
         "rate": rate,
-        "resident_mib": [round(look.resident / MIB) for look in (looks[0], late[0], looks[-1])],
-        "mib_per_hour": slope([(look.seconds, look.resident) for look in late]),
-        "state_mib_per_hour": slope([(look.seconds, look.state) for look in late]),
-        "descriptors": [pick(look.descriptors for look in late) for pick in (min, max)],
+        "resident_mib": [round(look.resident / MIB) for look in (thirtieths[0], late[0], late[-1])],
+        "mib_per_hour": round(line.slope * 3600 / MIB, 1),
+        "standard_error": round(line.error * 3600 / MIB, 1),
+        "state_mib_per_hour": round(
+            Line.through([(look.seconds, look.state) for look in late]).slope * 3600 / MIB, 1
+        ),
+        "descriptors": [round(pick(look.descriptors for look in late_looks)) for pick in (min, max)],
         "verified": received >= events,
     }
 
@@ -98,9 +108,10 @@ class Watcher(Thread):
         self._looks: list[Look] = []
 
     def run(self) -> None:
+        state = 0.0
         while not self._ended.wait(self._pause):
-            samples, _ = scrape([self._metrics])
-            state = total(samples, "funnel_worker_state_bytes")
+            if len(self._looks) % STATE_EVERY == 0:
+                state = total(scrape([self._metrics])[0], "funnel_worker_state_bytes")
             process = self._process
             self._looks.append(Look(time.monotonic(), process.memory_info().rss, state, process.num_fds()))
 
@@ -111,10 +122,25 @@ class Watcher(Thread):
         return self._looks
 
 
-def slope(points: list[tuple[float, float]]) -> float:
-    """Return MiB an hour: the slope of a straight line through (seconds, bytes) by least squares."""
-    seconds, sizes = zip(*points, strict=True)
-    return round(statistics.linear_regression(seconds, sizes).slope * 3600 / MIB, 1)
+def mean(looks: Sequence[Look]) -> Look:
+    """Return the mean of each figure."""
+    return Look(*(statistics.fmean(figures) for figures in zip(*looks, strict=True)))
+
+
+class Line(NamedTuple):
+    """A straight line by least squares: its slope and that slope's standard error, both in units of y by units of x."""
+
+    slope: float
+    error: float
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[float, float]]) -> "Line":
+        """Return the line through ``points`` (x, y), of which there are three at least."""
+        xs, ys = zip(*points, strict=True)
+        slope, intercept = statistics.linear_regression(xs, ys)
+        rest = sum((y - intercept - slope * x) ** 2 for x, y in points)
+        spread = statistics.pvariance(xs) * len(points)
+        return cls(slope, math.sqrt(rest / (len(points) - 2) / spread))
 
 
 if __name__ == "__main__":

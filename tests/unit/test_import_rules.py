@@ -164,6 +164,7 @@ ENVIRONMENT_READERS = {
     "deploy/cli.py",  # hands the environment to deploy/settings.py
     "deploy/embedded/clickhouse/__main__.py",  # its password, which a command line would show to everybody
     "deploy/embedded/clickhouse/supervised.py",  # passes on to that process what it was given itself
+    "sinks/clickhouse/__init__.py",  # sets what the driver reads when it is imported
 }
 
 
