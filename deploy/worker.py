@@ -32,7 +32,7 @@ from streams.errors import OwnershipLost, WorkerError
 from streams.flushing import Flusher
 from streams.health import Health
 from streams.ledger import LedgerWatch
-from streams.memory import share_heaps
+from streams.memory import share_heaps, share_with_arrow
 from streams.patience import patiently
 from streams.pipeline import Pipeline
 from streams.resolving import Resolver
@@ -47,6 +47,7 @@ log = logging.getLogger("funnel.worker")
 def run_worker(settings: WorkerSettings, clickhouse: ClickHouseSettings) -> int:
     """Run a worker until SIGTERM or SIGINT; return the exit status: 0 after a graceful stop, 1 after a failure."""
     share_heaps(ctypes.CDLL(None))
+    share_with_arrow()
     registry = CollectorRegistry()
     metrics = WorkerMetrics.create(registry)
     health = Health(settings.ready_seconds)

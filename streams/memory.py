@@ -13,6 +13,7 @@ from threading import Event
 from typing import Any
 
 import numpy.typing as npt
+import pyarrow as pa
 
 SECONDS = 60.0
 LARGE_BYTES = 32 * 1024
@@ -35,6 +36,11 @@ def share_heaps(library: object) -> bool:
     Of itself it makes one per thread, up to eight per core, and each keeps holes of its own.
     """
     return _set(library, _M_ARENA_MAX, HEAPS)
+
+
+def share_with_arrow() -> None:
+    """Let Arrow's buffers come from the same heaps. Of itself it has an allocator of its own, which takes large pages and keeps some MiB of them."""
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def settle_names() -> None:

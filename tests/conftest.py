@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 
 from deploy.embedded.broker import Broker
+from deploy.embedded.existing import ExistingKafka
 from tests.apache.broker import ApacheBroker
-from tests.apache.existing import ExistingKafka
 from tests.support import MakeBroker
 
 # A machine is shared and noisy, and compiled kernels take their time at first use: no deadline per example.

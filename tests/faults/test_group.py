@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.embedded.existing import ExistingKafka
 from deploy.embedded.supervise import Child
-from tests.apache.existing import ExistingKafka
 from tests.faults.harness.group import Group, pause, resume, said, until
 from tests.proxy import Proxy
 from tests.support import ROOT, Running, drain, funnel

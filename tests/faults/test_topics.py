@@ -12,12 +12,12 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from deploy.embedded.existing import ExistingKafka
 from deploy.embedded.supervise import ChildFailed
 from deploy.settings import clickhouse_settings
 from schemas.topics import CLICKS, TOPICS
 from simulator.acknowledged import read_acknowledged
 from sinks.clickhouse.client import connect
-from tests.apache.existing import ExistingKafka
 from tests.faults.harness.group import Group, pause, resume, said, until
 from tests.support import PARTITIONS, Running, drain, funnel
 

@@ -156,6 +156,24 @@ class Piece:
         self.me = self
 
 
+ARROW = """
+import sys
+import pyarrow as pa
+from streams.memory import share_with_arrow
+
+if "shared" in sys.argv:
+    share_with_arrow()
+kept = pa.array(range(100_000))
+print(pa.system_memory_pool().bytes_allocated() >= 800_000)
+"""
+
+
+@pytest.mark.parametrize("how, ours", [("shared", True), ("as it is", False)])
+def test_arrow_takes_from_our_heaps(how: str, ours: bool) -> None:
+    command = [sys.executable, "-c", ARROW, how]
+    assert subprocess.check_output(command, text=True) == f"{ours}\n"
+
+
 def test_cycles_are_given_back() -> None:
     """Python itself would look for them much later."""
     thresholds = gc.get_threshold()

@@ -16,7 +16,7 @@ class TopicsInTheWay(Exception):
 
     def __init__(self, bootstrap: str, topics: list[str]) -> None:
         super().__init__(
-            f"the Kafka at {bootstrap} has topics of ours, which no test deletes: {', '.join(topics)}"
+            f"the Kafka at {bootstrap} has topics of ours already, and whose they are is not known here: {', '.join(topics)}"
         )
 
 
@@ -58,7 +58,7 @@ class ExistingKafka:
 
     def kill(self) -> None:
         """It is not ours to end."""
-        raise AssertionError("a test that kills its broker needs one of its own")
+        raise AssertionError("who kills a broker needs one of their own")
 
 
 def _await_gone(admin: AdminClient) -> None:
