@@ -39,6 +39,7 @@ HOMES = {
     ("simulator", "maxminddb"): {"simulator/oracle/enrich.py"},
     ("deploy", "chdb"): {"deploy/embedded/clickhouse/engine.py"},
     ("deploy", "aiohttp"): {"deploy/embedded/clickhouse/http/server.py"},
+    ("deploy", "confluent_kafka"): {"deploy/embedded/existing.py"},
     ("deploy", "kafka"): {"deploy/topics.py"},
 }
 """The home of each client library in each package. Faust's transport has to be a subclass, apart from the agent; hence two."""
